@@ -1,0 +1,198 @@
+"""The contract of every backend: bytes in, bytes out, no Django.
+
+Settings: each backend declares `SETTINGS`, named like Stalwart's own options.
+Capabilities: `capabilities` on the instance; ask it, never the type's name.
+Differences from Stalwart: reads here show every row that exists, expired and malformed ones included; the verbs with
+Stalwart's names (`key_get`, `key_exists`, `counter_get`, ...) answer as Stalwart would (store-formats b.2).
+Limits: a call holds at most one page in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import ClassVar, Self
+
+from stores.errors import NotSupported, ReadOnly
+from stores.types import (
+    ALL_KEYS,
+    ANYTHING,
+    KEEP,
+    Capabilities,
+    CensusRow,
+    CensusSlice,
+    Check,
+    Clock,
+    Cursor,
+    Entry,
+    Expected,
+    Keep,
+    KeyRange,
+    Kind,
+    Pace,
+    Page,
+    Ping,
+    PurgeSlice,
+    SettingField,
+)
+
+IsLock = Callable[[bytes], bool]
+"""Says of a key whether an empty value under it is a lock; the key classes know."""
+
+
+class Backend(ABC):
+    """An open store. Not thread-safe: one instance a request, task or thread; close it, or use it as a context manager."""
+
+    TYPE: ClassVar[str]
+    """The name Stalwart gives this type (`store.<id>.type`), or `static`, `memory`, `http`."""
+    LABEL: ClassVar[str]
+    """What a person calls it: "SQLite", "Redis"."""
+    SETTINGS: ClassVar[tuple[SettingField, ...]] = ()
+    ADVICE: ClassVar[str] = ""
+    """One line for the form: what to have at hand."""
+
+    def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
+        """`settings` by Stalwart's option name, all text, macros already resolved. Opens nothing yet.
+
+        `version` is Stalwart's ("0.11"); it decides tables and locks. Raises BadConfig that names the setting.
+        """
+        self.settings = dict(settings)
+        self.version = version
+        self.clock = clock
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What this open store can do; may need a connection (a RocksDB beside a live server is read-only)."""
+
+    @abstractmethod
+    def ping(self) -> Ping:
+        """One round trip. Raises StoreUnavailable or StoreRefused."""
+
+    @abstractmethod
+    def check(self) -> list[Check]:
+        """The connection test, step by step; never raises a StoreError, a failed step ends the list."""
+
+    def close(self) -> None:
+        """Give back connections and handles. Safe to call twice."""
+
+    # reading
+
+    @abstractmethod
+    def get(self, key: bytes) -> Entry | None:
+        """The entry as stored: expired, malformed, counter or value. One round trip."""
+
+    @abstractmethod
+    def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
+        """The next entries of the range. Keyset: page n costs what page 1 costs.
+
+        Ordered stores return at most `limit` in key order, values and counters merged. Redis returns about `limit`, unordered,
+        may repeat a key while the server resizes its table, and may return an empty page with a cursor.
+        Raises CursorLost for a cursor that is not of this store and range.
+        """
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        """Number of keys in the range and whether it is exact; stops at `at_most`. Never a COUNT(*) of a whole store."""
+        seen, cursor = 0, None
+        while True:
+            page = self.scan(keys, cursor, min(1000, at_most))
+            seen += len(page.entries)
+            cursor = page.next
+            if cursor is None:
+                return seen, True
+            if seen >= at_most:
+                return seen, False
+
+    def size_bytes(self) -> int | None:
+        """Bytes the store occupies where the server can tell cheaply, else None."""
+        return None
+
+    # writing, always conditional on `expect`, atomic in the store; all raise Conflict, ReadOnly, NotSupported, BadConfig
+
+    @abstractmethod
+    def key_set(self, key: bytes, value: bytes, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        """Write a value (a lock is an empty one on a data store). Leaves a number in `y` alone. Returns what is stored now."""
+
+    @abstractmethod
+    def counter_set(self, key: bytes, number: int, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        """Write number and marker together; replaces a value under the key. Number is a signed 64-bit integer."""
+
+    @abstractmethod
+    def counter_incr(self, key: bytes, delta: int, expires_at: int | Keep | None = KEEP, expect: Expected = ANYTHING) -> int:
+        """Add atomically and return the new number. KEEP leaves the marker as it is, also a past one (Stalwart without TTL)."""
+
+    @abstractmethod
+    def set_expiry(self, key: bytes, expires_at: int | None, expect: Expected = ANYTHING) -> Entry:
+        """Change only the expiry: header of a value or lock, marker of a counter. Raises KeyNotFound, CorruptRow."""
+
+    @abstractmethod
+    def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
+        """Remove the key altogether, value, marker and number in one step. Returns what was removed, None when there was nothing."""
+
+    @abstractmethod
+    def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
+        """Write the entry exactly: its `row` and its `counter`, absolute expiry kept. Undo and copies use this."""
+
+    @abstractmethod
+    def key_delete(self, key: bytes) -> None:
+        """As Stalwart: removes only the `m` row (a counter loses its marker); on Redis the whole key."""
+
+    @abstractmethod
+    def counter_delete(self, key: bytes) -> None:
+        """As Stalwart: removes only the number; on Redis the whole key."""
+
+    # Stalwart's reads
+
+    def key_get(self, key: bytes) -> bytes | None:
+        """As Stalwart's key_get: payload of a valid value; None when missing, expired or a counter. CorruptRow under 8 bytes."""
+        entry = self.get(key)
+        if entry is None or entry.kind is Kind.COUNTER or entry.expired(self.clock()):
+            return None
+        return entry.value
+
+    def key_exists(self, key: bytes) -> bool:
+        """As Stalwart: the validity test of key_get, payload ignored."""
+        return self.key_get(key) is not None
+
+    def counter_get(self, key: bytes) -> int:
+        """As Stalwart: the number or 0; on data stores an expired counter still answers its old number."""
+        entry = self.get(key)
+        return entry.counter if entry is not None and entry.counter is not None else 0
+
+    # background work: generators of bounded steps, so that the caller can report, pause and cancel between them
+
+    def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
+        """Remove what had expired at `now`, one short transaction a step, resumable from a step's position.
+
+        The delete re-checks the expiry, so a renewed row survives; counter and marker go together; malformed rows are
+        reported and skipped; never-expiring rows and numbers without a marker stay.
+        """
+        raise NotSupported(f"{self.LABEL} expires keys by itself; there is nothing to purge.")
+
+    def census(self, position: str = "") -> Iterator[CensusSlice]:
+        """Every key once, light: no payloads where the store can avoid sending them. Resumable from a step's position."""
+        cursor = Cursor(position) if position else None
+        while True:
+            page = self.scan(ALL_KEYS, cursor, 1000)
+            rows = tuple(
+                CensusRow(e.key, e.kind, e.expires_at, len(e.key), e.size - len(e.key), bool(e.problem)) for e in page.entries
+            )
+            yield CensusSlice(rows, page.next or "")
+            if page.next is None:
+                return
+            cursor = page.next
+
+    # helpers
+
+    def require_writes(self) -> None:
+        """Raise ReadOnly with the backend's own reason when this store takes no writes."""
+        if not self.capabilities.writes:
+            raise ReadOnly(self.capabilities.why.get("writes", f"This {self.LABEL} store is read only."))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,19 @@
+"""Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
+
+from stores.models.history import AuditEntry, TrashEntry
+from stores.models.run import ACTIVE_STATES, Census, Run, RunAction, RunState
+from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
+
+__all__ = [
+    "ACTIVE_STATES",
+    "VERSIONS",
+    "AuditEntry",
+    "Census",
+    "DefaultLookupStore",
+    "Run",
+    "RunAction",
+    "RunState",
+    "StaticEntry",
+    "Store",
+    "TrashEntry",
+]

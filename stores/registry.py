@@ -1,0 +1,108 @@
+"""Which backend serves which type, and how a definition becomes an open store."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from stores.backends.base import Backend
+from stores.errors import BadConfig, NotSupported, UnknownStore
+from stores.models import DefaultLookupStore, Store
+from stores.types import Clock
+
+BACKENDS: Mapping[str, str] = {
+    "sqlite": "stores.backends.sqlite:SQLiteBackend",
+    "postgresql": "stores.backends.postgresql:PostgreSQLBackend",
+    "mysql": "stores.backends.mysql:MySQLBackend",
+    "redis": "stores.backends.redis:RedisBackend",
+    "rocksdb": "stores.backends.rocksdb:RocksDBBackend",
+    "foundationdb": "stores.backends.foundationdb:FoundationDBBackend",
+    "static": "stores.backends.static:StaticBackend",
+    "memory": "stores.backends.memory:MemoryBackend",
+}
+"""Stalwart's type name -> `module:class`. Imported on demand, so that a missing driver breaks only its own stores."""
+
+HIDDEN = frozenset({"memory"})
+"""Types that no form offers."""
+
+_MACRO = re.compile(r"%\{(env|file):([^}]*)\}%")
+
+
+def backend_class(type_name: str) -> type[Backend]:
+    """The class that serves a type. Raises NotSupported naming the type, or the driver that has to be installed."""
+    target = BACKENDS.get(type_name.lower())
+    if target is None:
+        raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept; nothing else is possible with it.")
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise NotSupported(
+            f"Stores of type {type_name} need the Python package {error.name}.", f"Install it: pip install {error.name}"
+        ) from None
+    assert issubclass(found, Backend)
+    return found
+
+
+def supported(type_name: str) -> bool:
+    """Whether `backend_class` would find a class for the type."""
+    try:
+        backend_class(type_name)
+    except NotSupported:
+        return False
+    return True
+
+
+def resolve_macros(settings: Mapping[str, str]) -> dict[str, str]:
+    """Expand `%{env:NAME}%` and `%{file:/path}%` at connect time (store-formats f); results are never stored.
+
+    Raises BadConfig that names the setting and the variable or file.
+    """
+    return {name: _MACRO.sub(lambda match: _macro(name, match[1], match[2]), value) for name, value in settings.items()}
+
+
+def _macro(setting: str, kind: str, name: str) -> str:
+    if kind == "env":
+        found = os.environ.get(name)
+        if found is None:
+            raise BadConfig(f"{setting} needs the environment variable {name}, which is not set.", "Set it for kvadmin's processes.", setting)
+        return found
+    try:
+        return Path(name.removeprefix("//")).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{setting} needs the file {name}: {type(error).__name__}.", "Make it readable for kvadmin's user.", setting) from None
+
+
+def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
+    """The open backend of a definition; the caller closes it (`with open_store(store) as backend`).
+
+    Raises NotSupported, BadConfig, and whatever the backend says on its first use.
+    """
+    if not store.enabled:
+        raise NotSupported(f"Store {store.id} is switched off.", "Switch it on in its settings.")
+    settings = resolve_macros(store.settings)
+    backend_type = backend_class(store.type)
+    return backend_type(settings, version=store.effective_version, clock=clock, **_extras(store))
+
+
+def _extras(store: Store) -> dict[str, object]:
+    if store.type == "static":
+        return {"entries": tuple(store.entries.values_list("key", "value"))}
+    return {}
+
+
+def find_store(store_id: str) -> Store:
+    """The definition by id; the empty id is the default lookup store. Raises UnknownStore."""
+    if not store_id:
+        row = DefaultLookupStore.objects.select_related("store").first()
+        if row is None:
+            raise UnknownStore("There is no default lookup store.", "Define a store first.")
+        return row.store
+    store = Store.objects.filter(pk=store_id).first()
+    if store is None:
+        raise UnknownStore(f"There is no store with the id {store_id}.", "The ids are listed under Settings.")
+    return store
