@@ -1,0 +1,6 @@
+"""Routes of the pages."""
+
+from django.urls import URLPattern
+
+app_name = "stores"
+urlpatterns: list[URLPattern] = []
