@@ -29,7 +29,7 @@ class Regex:
         try:
             return cls(pattern, regex.compile(_translate(pattern, at), regex.VERSION1 | regex.UNICODE))
         except regex.error as error:
-            raise ParseError(f"Invalid regular expression: {error.msg}", at) from None
+            raise ParseError(f"Invalid regular expression: {error}", at) from None
 
     def groups(self, value: str) -> list[str] | None:
         """Group 0 to n of the first match, unmatched groups as empty text; None without a match. Raises LimitReached."""

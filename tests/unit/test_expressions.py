@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from stores.expressions import Context, EvalError, LimitReached, Limits, NoLookups, ParseError, Value, dialect, evaluate, parse
+from stores.expressions.ifblocks import BlockError, convert, evaluate_block, load
 from tests.fixtures_path import SPEC, needs_fixtures
 
 
@@ -215,3 +216,44 @@ def test_limits_stop_what_would_take_too_much() -> None:
         evaluate(parse("1 + 1 + 1", dialect()), Context(limits=Limits(steps=3)))
     with pytest.raises(LimitReached):
         evaluate(parse(r"matches('^(a|aa)+b$', x)", dialect(), {"x"}), Context({"x": "a" * 5000}))
+
+
+def _block_result(settings: dict[str, str], wanted: str, variables: dict[str, Value], fixture: dict[str, Any]) -> str:
+    plain = {name: value for name, value in variables.items() if not name.startswith("@")}
+    try:
+        block = load("t", settings, lambda text: parse(text, dialect(), plain))
+    except BlockError as error:
+        return f"error:config {error.key}: Parse {{ error: {json.dumps(error.message)} }}"
+    if block is None:
+        return "unset"
+    try:
+        value = evaluate_block(block, Context(plain, lookups=FixtureStores(fixture)))
+    except EvalError:
+        return "none"
+    found = None if value is None else convert(value, wanted)
+    if found is None:
+        return "none"
+    if wanted == "any":
+        return _shown(found)  # type: ignore[arg-type]
+    if wanted == "rate":
+        return f"rate:{found[0]}/{found[1]}ms"  # type: ignore[index]
+    name = {"duration": "duration_ms", "durations": "durations_ms"}.get(wanted, wanted)
+    separators = (",", ":") if wanted == "strings" else None
+    shown = found if isinstance(found, int) and not isinstance(found, bool) else json.dumps(found, separators=separators)
+    return f"{name}:{shown}"
+
+
+@needs_fixtures
+def test_if_blocks_load_and_convert_as_recorded() -> None:
+    fixture = json.loads((SPEC / "expressions-fixture.json").read_text())
+    seen = 0
+    flattened: dict[str, dict[str, str]] = {}
+    rows = [line.split("\t") for line in (SPEC / "expressions-ifblocks.tsv").read_text().splitlines() if not line.startswith("#")]
+    for toml, wanted, _, result in rows:
+        if wanted == "keys":
+            flattened[toml] = json.loads(result) if result.startswith("{") else {}
+    for toml, wanted, variables, result in rows:
+        if wanted != "keys" and flattened.get(toml):
+            seen += 1
+            assert _block_result(flattened[toml], wanted, json.loads(variables), fixture) == result, toml
+    assert seen > 5
