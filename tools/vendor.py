@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# ruff: noqa: SIM905
 """Rebuild `static/vendor/` from unpacked packages: a subset of Tabler's stylesheet and one sprite of Tabler's icons.
 
     python3 tools/vendor.py CORE ICONS

@@ -1,0 +1,154 @@
+// Comfort only: every page works without this file.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+  // Appearance: the cookie decides on the server, here only without waiting for it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-kv-theme]");
+    const theme = event.submitter?.value;
+    if (!form || !theme) return;
+    event.preventDefault();
+    const stay = theme === "auto" ? "max-age=0" : "max-age=31536000";
+    document.cookie = `kv_theme=${theme}; path=/; ${stay}; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+    if (theme === "auto") root.removeAttribute("data-bs-theme");
+    else root.setAttribute("data-bs-theme", theme);
+    all("button", form).forEach((button) => button.setAttribute("aria-pressed", String(button.value === theme)));
+    form.closest("details").open = false;
+  });
+
+  // Menus close on a click elsewhere and on Escape; focus goes back to where it came from.
+  const closeMenus = (except) => all("details.kv-menu[open]").forEach((menu) => { if (menu !== except) menu.open = false; });
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.kv-menu")));
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key === "Escape") {
+      const menu = event.target.closest("details.kv-menu[open]");
+      if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+      closeMenus();
+    }
+    const find = document.getElementById("find");
+    if (find && ((event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) || (event.key === "k" && (event.ctrlKey || event.metaKey)))) {
+      event.preventDefault();
+      find.focus();
+      find.select();
+    }
+  });
+
+  // Lists: shift selects a range, the head selects the page, the bar says how many.
+  let last = null;
+  const picks = (list) => all("input[data-kv-pick]", list);
+  const tell = (list) => {
+    const boxes = picks(list);
+    const picked = boxes.filter((box) => box.checked);
+    boxes.forEach((box) => box.closest("tr")?.classList.toggle("is-picked", box.checked));
+    all("[data-kv-picked]", list).forEach((out) => { out.textContent = out.dataset.kvPicked.replace("#", picked.length.toLocaleString("en")); });
+    const head = list.querySelector("input[data-kv-pick-all]");
+    if (head) {
+      head.hidden = false;
+      head.checked = picked.length > 0 && picked.length === boxes.length;
+      head.indeterminate = picked.length > 0 && picked.length < boxes.length;
+    }
+  };
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest("input[data-kv-pick]");
+    if (!box) return;
+    const list = box.closest("[data-kv-list]");
+    const boxes = picks(list);
+    if (event.shiftKey && last && boxes.includes(last)) {
+      const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
+      boxes.slice(from, to + 1).forEach((other) => { other.checked = box.checked; });
+    }
+    last = box;
+    tell(list);
+  });
+  document.addEventListener("change", (event) => {
+    const head = event.target.closest("input[data-kv-pick-all]");
+    const list = event.target.closest("[data-kv-list]");
+    if (head) picks(list).forEach((box) => { box.checked = head.checked; });
+    if (list) tell(list);
+  });
+  document.addEventListener("click", (event) => {
+    const clear = event.target.closest("[data-kv-pick-none]");
+    if (!clear) return;
+    const list = clear.closest("[data-kv-list]");
+    picks(list).forEach((box) => { box.checked = false; });
+    tell(list);
+    picks(list)[0]?.focus();
+  });
+
+  // Times: the countdown of a key and the ages on a page that stays open.
+  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const span = (seconds) => {
+    if (seconds >= 8640000) return null;
+    const index = units.findIndex(([length]) => seconds >= length);
+    if (index < 0) return "0 s";
+    const [length, unit] = units[index];
+    const [smaller, smallUnit] = units[index + 1] ?? [1, ""];
+    const tail = Math.floor((seconds % length) / smaller);
+    const head = `${Math.floor(seconds / length)} ${unit}`;
+    return tail && length > 60 ? `${head} ${tail} ${smallUnit}` : head;
+  };
+  const two = (number) => String(number).padStart(2, "0");
+  const tick = () => {
+    if (document.hidden) return;
+    const now = Date.now() / 1000;
+    all("[data-kv-until]").forEach((timer) => {
+      const left = Math.max(0, Math.round(timer.dataset.kvUntil - now));
+      const days = Math.floor(left / 86400);
+      const clock = `${two(Math.floor(left / 3600) % 24)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+      timer.textContent = days ? `${days.toLocaleString("en")} d ${clock}` : clock;
+    });
+    all("[data-kv-ago]").forEach((time) => {
+      const delta = time.dataset.kvAgo - now;
+      const words = span(Math.floor(Math.abs(delta)));
+      if (words && Math.abs(delta) >= 1) time.textContent = delta > 0 ? `in ${words}` : `${words} ago`;
+    });
+  };
+  setInterval(tick, 1000);
+
+  // Polling rests while nobody looks.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.elt.hasAttribute("data-kv-poll")) event.preventDefault();
+  });
+  // A request that never came back says so.
+  document.addEventListener("htmx:sendError", () => {
+    const notice = document.getElementById("notice");
+    if (!notice || notice.querySelector("[data-kv-lost]")) return;
+    const line = document.createElement("p");
+    line.className = "kv-note is-bad";
+    line.dataset.kvLost = "";
+    line.textContent = "kvadmin itself does not answer. What you see is as old as this page; nothing was changed.";
+    notice.append(line);
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.xhr?.status) all("[data-kv-lost]").forEach((line) => line.remove());
+  });
+  // A session that has ended answers with the sign-in page: ask for the whole page again instead of drawing that into a corner.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const where = event.detail.xhr?.responseURL;
+    if (where && new URL(where).pathname.endsWith("/sign-in/")) {
+      event.detail.shouldSwap = false;
+      location.reload();
+    }
+  });
+
+  // Forms that show a preview send themselves when a choice changes; the button for it is for pages without scripts.
+  const enhance = (within) => {
+    all("[data-kv-list]", within).forEach(tell);
+    all("[data-kv-noscript]", within).forEach((button) => { button.hidden = true; });
+    all("[data-kv-copy]", within).forEach((button) => { button.hidden = !navigator.clipboard; });
+  };
+  document.addEventListener("htmx:afterSwap", (event) => enhance(event.detail.target));
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-kv-copy]");
+    if (!button) return;
+    navigator.clipboard.writeText(button.dataset.kvCopy).then(() => {
+      const label = button.querySelector("[data-kv-copied]");
+      if (label) label.textContent = "Copied";
+    });
+  });
+  document.addEventListener("DOMContentLoaded", () => enhance(document));
+  if (document.readyState !== "loading") enhance(document);
+})();

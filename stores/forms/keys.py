@@ -1,0 +1,132 @@
+"""Filters of the key list, and picking several keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+
+from stores import keyclasses
+from stores.errors import BadConfig
+from stores.forms.base import StyledForm
+from stores.services.filters import CUSTOM, KeyFilter
+from stores.services.keytokens import key_of
+from stores.types import Kind
+
+KINDS = (("", "Any kind"), (Kind.VALUE.value, "Values"), (Kind.COUNTER.value, "Counters"), (Kind.LOCK.value, "Locks"))
+EXPIRIES = (("", "Any expiry"), ("live", "Not expired"), ("expired", "Expired"), ("never", "Never expires"))
+OWN_KEYS = "Your own keys"
+
+
+class KeyFilterForm(StyledForm):
+    """The filter bar. Its fields are the parameters of the address, its result a KeyFilter."""
+
+    q = forms.CharField(
+        label="Text",
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "IP, network, login, address, domain", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    kind = forms.ChoiceField(label="Kind", required=False, choices=KINDS)
+    expiry = forms.ChoiceField(label="Expiry", required=False, choices=EXPIRIES)
+    prefix = forms.CharField(
+        label="Key begins with, in hex",
+        required=False,
+        max_length=4096,
+        widget=forms.TextInput(attrs={"placeholder": "05 cb0071", "class": "kv-mono", "spellcheck": "false"}),
+    )
+    match = forms.CharField(
+        label="Key matches the glob", required=False, max_length=1024, strip=False, widget=forms.TextInput(attrs={"placeholder": "user@*"})
+    )
+    before = forms.CharField(
+        label="Expires within", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "1 h"})
+    )
+    after = forms.CharField(
+        label="Expires not before", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "7 days"})
+    )
+    count = forms.CharField(
+        label="Count at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "10"})
+    )
+    size = forms.CharField(
+        label="Bytes at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "1000"})
+    )
+    slug = forms.CharField(required=False, max_length=60, widget=forms.HiddenInput)
+    cursor = forms.CharField(required=False, max_length=16_384, widget=forms.HiddenInput)
+    seen = forms.IntegerField(required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
+
+    FOLDED = ("prefix", "match", "before", "after", "count", "size")
+
+    def __init__(self, query: QueryDict) -> None:
+        data = query.dict()
+        data["slug"] = data.get("class", "")
+        super().__init__(data, auto_id="filter-%s")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        texts = {name: str(cleaned.get(name) or "") for name in ("q", "kind", "expiry", *self.FOLDED)}
+        try:
+            self.key_filter = KeyFilter.from_query({**texts, "class": cleaned.get("slug", "")})
+        except BadConfig as error:
+            self.add_error("slug" if error.field == "class" else error.field, str(error))
+        return cleaned
+
+    def folded(self) -> list[forms.BoundField]:
+        """The fields behind "More filters"."""
+        return [self[name] for name in self.FOLDED]
+
+    def opened(self) -> bool:
+        """Whether one of the folded fields is in use."""
+        return any(self.data.get(name) for name in self.FOLDED)
+
+
+def chips(key_filter: KeyFilter, titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """One chip a filter: what it says, and the query string without it."""
+    kinds, expiries = dict(KINDS), dict(EXPIRIES)
+    said: list[tuple[str, str, KeyFilter]] = [
+        ("Class", titles.get(key_filter.class_slug, key_filter.class_slug), replace(key_filter, class_slug="")),
+        ("Text", key_filter.text, replace(key_filter, text="")),
+        ("Kind", kinds[key_filter.kind.value].lower() if key_filter.kind else "", replace(key_filter, kind=None)),
+        ("Expiry", expiries[key_filter.expiry].lower() if key_filter.expiry else "", replace(key_filter, expiry="")),
+        ("Begins with", key_filter.prefix.hex(), replace(key_filter, prefix=b"")),
+        ("Glob", key_filter.match, replace(key_filter, match="")),
+    ]
+    query = key_filter.to_query()
+    for label, name, field in (
+        ("Expires within", "before", "expires_before"),
+        ("Expires not before", "after", "expires_after"),
+        ("Count at least", "count", "count_min"),
+        ("Bytes at least", "size", "size_min"),
+    ):
+        said.append((label, query.get(name, ""), replace(key_filter, **{field: None})))
+    return [{"label": label, "value": value, "without": rest.query_string} for label, value, rest in said if value]
+
+
+def class_titles() -> dict[str, str]:
+    """Title of each class by slug; user keys under `custom`."""
+    return {slug: found.title for slug, found in keyclasses.CLASSES.items()} | {CUSTOM: OWN_KEYS}
+
+
+class PickForm(forms.Form):
+    """Several keys of a list, each with the digest of the row that was on screen."""
+
+    LIMIT = 500
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data)
+        self.raw = data.getlist("pick")
+
+    def clean(self) -> dict[str, Any]:
+        if not self.raw:
+            raise forms.ValidationError("No key is selected.")
+        if len(self.raw) > self.LIMIT:
+            raise forms.ValidationError(f"More than {self.LIMIT} keys at once are not possible from the list.")
+        try:
+            self.picks = [(key_of(token), etag) for token, _, etag in (text.rpartition(":") for text in self.raw)]
+        except BadConfig as error:
+            raise forms.ValidationError(str(error)) from None
+        return self.cleaned_data

@@ -1,0 +1,127 @@
+"""The frame around every page: store switcher, pages, search, appearance, user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import template
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+
+from stores.models import Store
+from stores.services.definitions import StoreInfo, list_stores
+from stores.services.pulse import Pulse, last_seen
+
+register = template.Library()
+
+SECTIONS: Mapping[str, str] = {
+    "store": "store", "count": "store", "checks": "store",
+    "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
+    "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
+    "purge": "purge", "schedule": "purge",
+    "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs", "audit": "audit",
+    "settings": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
+    "store-delete": "settings", "import": "settings", "import-preview": "settings", "import-done": "settings",
+}  # fmt: skip
+"""Which page of the bar a route belongs to."""
+
+STATES: Mapping[str, tuple[str, str]] = {
+    "ok": ("answers", "ok"),
+    "slow": ("slow", "warn"),
+    "down": ("does not answer", "bad"),
+    "refused": ("refuses kvadmin", "bad"),
+    "off": ("switched off", "off"),
+    "unsupported": ("not supported yet", "off"),
+}
+"""Health state -> word and mark."""
+
+THEMES = (("auto", "As the system", "device-desktop"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchEntry:
+    """One store of the switcher. `dot` and `state` are what was last known, nothing is asked for a menu."""
+
+    id: str
+    label: str
+    url: str
+    dot: str
+    state: str
+    default: bool
+    here: bool
+
+
+def theme_of(request: HttpRequest | None) -> str:
+    """light, dark or auto, from the reader's cookie."""
+    chosen = request.COOKIES.get("kv_theme", "") if request else ""
+    return chosen if chosen in ("light", "dark") else "auto"
+
+
+@register.simple_tag(takes_context=True)
+def theme_attribute(context: template.Context) -> SafeString:
+    """`data-bs-theme` for a chosen appearance; none leaves it to the system, without any script."""
+    theme = theme_of(context.get("request"))
+    return mark_safe("" if theme == "auto" else f' data-bs-theme="{theme}"')
+
+
+@register.inclusion_tag("stores/shared/shell.html", takes_context=True)
+def shell(context: template.Context) -> dict[str, Any]:
+    """The bar. Costs two queries for a signed-in user, and asks no store."""
+    request: HttpRequest | None = context.get("request")
+    route = request.resolver_match.url_name if request and request.resolver_match else ""
+    theme = theme_of(request)
+    user = getattr(request, "user", None)
+    shared = {
+        "request": request,
+        "csrf_token": context.get("csrf_token"),
+        "signed_in": bool(user and user.is_authenticated),
+        "signing_in": route == "sign-in",
+        "user_name": user.get_username() if user else "",
+        "here": request.get_full_path() if request and request.method == "GET" else reverse("stores:overview"),
+        "theme_icon": next(icon for value, _, icon in THEMES if value == theme),
+        "themes": [{"value": value, "label": label, "icon": icon, "here": value == theme} for value, label, icon in THEMES],
+    }
+    return shared | (_stores(context.get("store"), SECTIONS.get(route or "", "")) if shared["signed_in"] else {})
+
+
+def _stores(current: Store | None, section: str) -> dict[str, Any]:
+    infos = list_stores()
+    main = next((info for info in infos if info.id == current.id), None) if current else None
+    target = main or next((info for info in infos if info.default), None)
+    there = section if section in ("store", "keys", "purge") else "store"
+    seen = last_seen(info.id for info in infos)
+    entries = [_entry(info, there, main, seen.get(info.id)) for info in infos]
+    return {
+        "switch": entries,
+        "current": next((entry for entry in entries if entry.here), None),
+        "pages": _pages(target, section),
+        "find_url": reverse("stores:keys", args=[target.id]) if target else "",
+        "find_store": target.id if target else "",
+    }
+
+
+def _entry(info: StoreInfo, there: str, main: StoreInfo | None, pulse: Pulse | None) -> SwitchEntry:
+    state, dot = state_of(info, pulse)
+    return SwitchEntry(info.id, info.label, reverse(f"stores:{there}", args=[info.id]), dot, state, info.default, info is main)
+
+
+def state_of(info: StoreInfo, pulse: Pulse | None) -> tuple[str, str]:
+    """A store's state in one word or two, and its mark."""
+    if not info.enabled:
+        return "switched off", "off"
+    if not info.supported:
+        return "not supported yet", "off"
+    if pulse is None:
+        return "not asked yet", "off"
+    return STATES.get(pulse.health.state, (pulse.health.state, "off"))
+
+
+def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
+    named = [("Overview", "overview", [])]
+    if target:
+        named += [("Store", "store", [target.id]), ("Keys", "keys", [target.id]), ("Purge", "purge", [target.id])]
+    named += [("Trash", "trash", []), ("Runs", "runs", []), ("Audit", "audit", []), ("Settings", "settings", [])]
+    return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]
