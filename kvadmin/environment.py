@@ -1,22 +1,307 @@
-"""Reads and checks every `KVADMIN_*` variable; a wrong value is refused with its name and the accepted form."""
+"""Reads and checks every `KVADMIN_*` variable; a wrong value is refused with its name and the accepted form.
+
+Each variable is declared once in `VARIABLES`; the settings table of the README is checked against it. A variable set to the
+empty string counts as not set. Secret ones can also be given as a file: `KVADMIN_SECRET_KEY_FILE=/run/secrets/key`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from cryptography.fernet import Fernet
+from kvadmin import broker, keyfiles, parsers
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, or the folder of the installed packages."""
+
+IN_CHECKOUT = (ROOT / "manage.py").is_file() and (ROOT / "pyproject.toml").is_file()
+
+
+class BadEnvironment(Exception):
+    """A variable is wrong; the message names it and the accepted form and never shows a secret value."""
 
 
 @dataclass(frozen=True, slots=True)
+class Variable(Generic[T]):
+    """One variable. `default` is parsed like a value; `computed` says in words what stands in when there is none."""
+
+    name: str
+    form: str
+    help: str
+    parse: Callable[[str], T]
+    default: str = ""
+    computed: str = ""
+    secret: bool = False
+
+    def read(self, source: Mapping[str, str]) -> T | None:
+        """The parsed value, None when neither a value nor a literal default is there. Raises BadEnvironment."""
+        text = source.get(self.name, "") or self._from_file(source) or self.default
+        if not text:
+            return None
+        try:
+            return self.parse(text)
+        except ValueError as error:
+            shown = "" if self.secret else f" {text[:80]!r}"
+            raise BadEnvironment(f"{self.name}{shown} is refused: {error}. Accepted: {self.form}.") from None
+
+    def required(self, source: Mapping[str, str]) -> T:
+        """The value of a variable that has a literal default."""
+        value = self.read(source)
+        assert value is not None, self.name
+        return value
+
+    def _from_file(self, source: Mapping[str, str]) -> str:
+        path = source.get(f"{self.name}_FILE", "") if self.secret else ""
+        if not path:
+            return ""
+        try:
+            return Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadEnvironment(f"{self.name}_FILE is refused: {path} cannot be read ({type(error).__name__}).") from None
+
+
+DATA_DIR = Variable(
+    "KVADMIN_DATA_DIR",
+    "path of a folder that kvadmin's user may write",
+    "Everything kvadmin keeps: its database, keys, the embedded broker and stores.",
+    parsers.folder,
+    computed="`data` in the checkout, `~/.local/share/kvadmin` when installed",
+)
+SECRET_KEY = Variable(
+    "KVADMIN_SECRET_KEY",
+    "at least 50 characters",
+    "Signs sessions and parsers. Changing it signs everybody out.",
+    parsers.secret_key,
+    computed="generated into the data folder",
+    secret=True,
+)
+FIELD_KEYS = Variable(
+    "KVADMIN_FIELD_KEYS",
+    "Fernet keys (32 bytes as URL-safe base64), separated by commas",
+    "Encrypt store passwords at rest. The first encrypts, all decrypt: put a new key first to rotate.",
+    parsers.field_keys,
+    computed="generated into the data folder",
+    secret=True,
+)
+DATABASE_URL = Variable(
+    "KVADMIN_DATABASE_URL",
+    "sqlite:///PATH, postgresql://USER:PASSWORD@HOST:PORT/NAME or mysql://USER:PASSWORD@HOST:PORT/NAME",
+    "kvadmin's own database (never a mail server's store).",
+    parsers.database_url,
+    computed="SQLite in the data folder",
+    secret=True,
+)
+BROKER_URL = Variable(
+    "KVADMIN_BROKER_URL",
+    "redis://, rediss:// or sentinel:// with host, or redis+socket:///PATH; several sentinels are separated by `;`",
+    "Queue of the background work; with it no embedded Valkey is started. A Redis Cluster cannot serve as a queue.",
+    parsers.broker_url,
+    computed="embedded Valkey on a Unix socket in the data folder",
+    secret=True,
+)
+BROKER_MASTER = Variable(
+    "KVADMIN_BROKER_MASTER",
+    "name of the monitored primary",
+    "Only with a sentinel:// broker.",
+    parsers.text,
+    default="mymaster",
+)
+BROKER_SENTINEL_PASSWORD = Variable(
+    "KVADMIN_BROKER_SENTINEL_PASSWORD",
+    "text",
+    "Password of the sentinels themselves; the one in the URL is the primary's.",
+    parsers.text,
+    computed="none",
+    secret=True,
+)
+ALLOWED_HOSTS = Variable(
+    "KVADMIN_ALLOWED_HOSTS",
+    "host names separated by commas, `.example.org` for all below, `*` for any",
+    "Names under which the pages may be asked for.",
+    parsers.hosts,
+    computed="`localhost`, `127.0.0.1`, `[::1]`, this machine's name and the address given to `--host`",
+)
+HOST = Variable("KVADMIN_HOST", "an address of this machine", "Where the pages are served.", parsers.text, default="127.0.0.1")
+PORT = Variable("KVADMIN_PORT", "0 to 65535, 0 for any free one", "Port of the pages.", parsers.port, default="8000")
+HTTPS = Variable(
+    "KVADMIN_HTTPS",
+    "on or off",
+    "The pages are reached over TLS through a proxy: secure cookies, HSTS, redirect of plain requests.",
+    parsers.switch,
+    default="off",
+)
+TRUSTED_PROXIES = Variable(
+    "KVADMIN_TRUSTED_PROXIES",
+    "addresses or networks separated by commas",
+    "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    parsers.networks,
+    default="127.0.0.1,::1",
+)
+TRUSTED_ORIGINS = Variable(
+    "KVADMIN_TRUSTED_ORIGINS",
+    "origins such as https://kvadmin.example.org, separated by commas",
+    "Origins that may send forms, where a proxy changes the Host header.",
+    parsers.origins,
+    computed="none",
+)
+SESSION_HOURS = Variable(
+    "KVADMIN_SESSION_HOURS", "1 to 720", "How long a sign-in lasts without any use.", parsers.between(1, 720), default="12"
+)
+ADMIN_USER = Variable(
+    "KVADMIN_ADMIN_USER", "up to 150 letters, digits and @ . + - _", "Administrator made by the first start.", parsers.user_name, default="admin"
+)
+ADMIN_PASSWORD = Variable(
+    "KVADMIN_ADMIN_PASSWORD",
+    "text",
+    "The administrator's first password; later starts leave the account alone.",
+    parsers.text,
+    computed="generated and printed once",
+    secret=True,
+)
+TIME_ZONE = Variable(
+    "KVADMIN_TIME_ZONE",
+    "IANA name such as Europe/Berlin",
+    "Zone of the purge schedules; set it to the mail server's.",
+    parsers.time_zone,
+    computed="the system's",
+)
+LOG_LEVEL = Variable("KVADMIN_LOG_LEVEL", "debug, info, warning or error", "What is written to stderr.", parsers.log_level, default="info")
+TRASH_DAYS = Variable(
+    "KVADMIN_TRASH_DAYS", "1 to 365", "How long deleted and overwritten rows can be restored.", parsers.between(1, 365), default="7"
+)
+WEB_WORKERS = Variable("KVADMIN_WEB_WORKERS", "1 to 32", "Processes that serve pages.", parsers.between(1, 32), default="2")
+WEB_THREADS = Variable("KVADMIN_WEB_THREADS", "1 to 64", "Threads of each of them.", parsers.between(1, 64), default="4")
+TASK_WORKERS = Variable(
+    "KVADMIN_TASK_WORKERS", "1 to 32", "Purges and other background runs that can go on at once.", parsers.between(1, 32), default="4"
+)
+DEBUG = Variable(
+    "KVADMIN_DEBUG", "on or off", "Error pages for developers. Never on a machine that others reach.", parsers.switch, default="off"
+)
+
+VARIABLES: tuple[Variable[Any], ...] = (
+    DATA_DIR,
+    HOST,
+    PORT,
+    ALLOWED_HOSTS,
+    HTTPS,
+    TRUSTED_PROXIES,
+    TRUSTED_ORIGINS,
+    ADMIN_USER,
+    ADMIN_PASSWORD,
+    SESSION_HOURS,
+    TIME_ZONE,
+    DATABASE_URL,
+    BROKER_URL,
+    BROKER_MASTER,
+    BROKER_SENTINEL_PASSWORD,
+    SECRET_KEY,
+    FIELD_KEYS,
+    TRASH_DAYS,
+    WEB_WORKERS,
+    WEB_THREADS,
+    TASK_WORKERS,
+    LOG_LEVEL,
+    DEBUG,
+)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Environment:
+    """All of it, checked. Without a `repr`, so that no traceback shows a secret."""
+
     data_dir: Path
     secret_key: str
     field_keys: tuple[str, ...]
+    database_url: str
+    broker_url: str
+    embedded_broker: bool
+    broker_master: str
+    broker_sentinel_password: str
+    allowed_hosts: tuple[str, ...]
+    host: str
+    port: int
+    https: bool
+    trusted_proxies: tuple[str, ...]
+    trusted_origins: tuple[str, ...]
+    session_hours: int
+    admin_user: str
+    admin_password: str
+    time_zone: str
+    log_level: str
+    trash_days: int
+    web_workers: int
+    web_threads: int
+    task_workers: int
     debug: bool
-    allowed_hosts: list[str]
 
     @classmethod
-    def read(cls) -> Environment:
-        return cls(Path(os.environ.get("KVADMIN_DATA_DIR", "data")), "x" * 60, (Fernet.generate_key().decode(),), False, ["*"])
+    def read(cls, source: Mapping[str, str] = os.environ) -> Environment:
+        """Read every variable; creates the data folder (0700) and its key files (0600) when they are missing.
+
+        Raises BadEnvironment.
+        """
+        host = HOST.required(source)
+        values = {
+            "broker_master": BROKER_MASTER.required(source),
+            "broker_sentinel_password": BROKER_SENTINEL_PASSWORD.read(source) or "",
+            "allowed_hosts": ALLOWED_HOSTS.read(source) or parsers.own_hosts(host),
+            "host": host,
+            "port": PORT.required(source),
+            "https": HTTPS.required(source),
+            "trusted_proxies": TRUSTED_PROXIES.required(source),
+            "trusted_origins": TRUSTED_ORIGINS.read(source) or (),
+            "session_hours": SESSION_HOURS.required(source),
+            "admin_user": ADMIN_USER.required(source),
+            "admin_password": ADMIN_PASSWORD.read(source) or "",
+            "time_zone": TIME_ZONE.read(source) or _system_zone(),
+            "log_level": LOG_LEVEL.required(source),
+            "trash_days": TRASH_DAYS.required(source),
+            "web_workers": WEB_WORKERS.required(source),
+            "web_threads": WEB_THREADS.required(source),
+            "task_workers": TASK_WORKERS.required(source),
+            "debug": DEBUG.required(source),
+        }
+        database_url, broker_url = DATABASE_URL.read(source), BROKER_URL.read(source)
+        secret_key, field_keys = SECRET_KEY.read(source), FIELD_KEYS.read(source)
+        data_dir = (DATA_DIR.read(source) or default_data_dir(source)).absolute()
+        try:
+            keyfiles.ensure_folder(data_dir)
+            return cls(
+                data_dir=data_dir,
+                secret_key=secret_key or SECRET_KEY.parse(keyfiles.secret_key(data_dir)),
+                field_keys=field_keys or FIELD_KEYS.parse(keyfiles.field_keys(data_dir)),
+                database_url=database_url or f"sqlite:///{data_dir / 'kvadmin.sqlite3'}",
+                broker_url=broker_url or broker.url_of(broker.socket_path(data_dir, "broker")),
+                embedded_broker=not broker_url,
+                **values,
+            )
+        except (OSError, ValueError) as error:
+            raise BadEnvironment(f"{DATA_DIR.name} {str(data_dir)!r} is refused: {error}. Accepted: {DATA_DIR.form}.") from None
+
+
+def default_data_dir(source: Mapping[str, str]) -> Path:
+    """`data` in a checkout; the user's own data folder for an installed package."""
+    if IN_CHECKOUT:
+        return ROOT / "data"
+    base = source.get("XDG_DATA_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "share") / "kvadmin"
+
+
+def unknown_variables(source: Mapping[str, str]) -> list[str]:
+    """Names that begin with KVADMIN_ and mean nothing: most likely misspelt."""
+    known = {variable.name for variable in VARIABLES} | {f"{variable.name}_FILE" for variable in VARIABLES if variable.secret}
+    return sorted(name for name in source if name.startswith("KVADMIN_") and not name.startswith("KVADMIN_TEST_") and name not in known)
+
+
+def _system_zone() -> str:
+    from tzlocal import get_localzone_name  # only needed when nothing is set
+
+    try:
+        return parsers.time_zone(get_localzone_name() or "UTC")
+    except (LookupError, ValueError) as error:
+        raise BadEnvironment(f"{TIME_ZONE.name} is needed: the system's zone is unclear ({error}). Accepted: {TIME_ZONE.form}.") from None

@@ -1,19 +1,35 @@
-"""Settings of the Django project, all from the environment (`KVADMIN_*`)."""
+"""Settings of the Django project, all from the environment (`KVADMIN_*`, see `kvadmin/environment.py`)."""
 
 from __future__ import annotations
 
+import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from kvadmin.environment import Environment
+from csp.constants import NONE, SELF
 
-ENV = Environment.read()
+from kvadmin import logs
+from kvadmin.databases import database
+from kvadmin.environment import IN_CHECKOUT, ROOT, BadEnvironment, Environment
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+try:
+    ENV = Environment.read()
+except BadEnvironment as error:
+    sys.exit(f"kvadmin: {error}")
+
+BASE_DIR = ROOT
+SHARE_DIR = ROOT if IN_CHECKOUT else Path(__file__).resolve().parent / "share"
+"""Where templates, static files and translations are: beside manage.py, inside the package when installed."""
 DATA_DIR = ENV.data_dir
+
 SECRET_KEY = ENV.secret_key
-KVADMIN_FIELD_KEYS = ENV.field_keys
 DEBUG = ENV.debug
-ALLOWED_HOSTS = ENV.allowed_hosts
+ALLOWED_HOSTS = list(ENV.allowed_hosts)
+KVADMIN_FIELD_KEYS = ENV.field_keys
+KVADMIN_TRUSTED_PROXIES = ENV.trusted_proxies
+KVADMIN_TRASH_DAYS = ENV.trash_days
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -27,8 +43,10 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "csp",
     "stores",
+    "kvadmin",
 ]
 MIDDLEWARE = [
+    "kvadmin.middleware.forwarded_address",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -39,15 +57,19 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "kvadmin.middleware.response_headers",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 ROOT_URLCONF = "kvadmin.urls"
+WSGI_APPLICATION = "kvadmin.wsgi.application"
+ASGI_APPLICATION = "kvadmin.asgi.application"
 LOGIN_URL = "stores:sign-in"
 LOGIN_REDIRECT_URL = "stores:overview"
+LOGOUT_REDIRECT_URL = "stores:overview"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [SHARE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -58,15 +80,114 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": DATA_DIR / "kvadmin.sqlite3",
-        "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"},
+
+try:
+    DATABASES = {"default": database(ENV.database_url, DATA_DIR)}
+except ValueError as error:
+    sys.exit(f"kvadmin: KVADMIN_DATABASE_URL is refused: {logs.mask(str(error))}")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [SHARE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# accounts and sessions
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SESSION_COOKIE_NAME = "kvadmin_session"
+SESSION_COOKIE_AGE = ENV.session_hours * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = ENV.https
+SESSION_SAVE_EVERY_REQUEST = False
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = ENV.https
+CSRF_TRUSTED_ORIGINS = list(ENV.trusted_origins)
+
+# headers; gunicorn takes the scheme from X-Forwarded-Proto of a trusted proxy, so no header is believed here
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_SSL_REDIRECT = ENV.https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+"""HSTS for subdomains and the browsers' preload list are not kvadmin's to decide for a mail domain."""
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
     }
 }
-STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+
+# languages and time
+USE_I18N = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [SHARE_DIR / "locale"]
 USE_TZ = True
-TIME_ZONE = "UTC"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TIME_ZONE = ENV.time_zone
+
+# background work
+CELERY_BROKER_URL = ENV.broker_url
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "visibility_timeout": int(timedelta(hours=12).total_seconds()),
+    "queue_order_strategy": "priority",
+    "socket_keepalive": True,
+}
+"""A run outlives its message: redelivery is the sweeper's task, so the time is long. Short tasks (`control`) go before runs."""
+if ENV.broker_url.startswith("sentinel:"):
+    CELERY_BROKER_TRANSPORT_OPTIONS["master_name"] = ENV.broker_master
+    if ENV.broker_sentinel_password:
+        CELERY_BROKER_TRANSPORT_OPTIONS["sentinel_kwargs"] = {"password": ENV.broker_sentinel_password}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_ROUTES = {"stores.tasks.run_*": {"queue": "runs"}}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_POOL = "prefork"
+CELERY_WORKER_CONCURRENCY = ENV.task_workers
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_ENABLE_UTC = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "sweep runs": {"task": "stores.tasks.sweep_runs", "schedule": timedelta(seconds=30), "options": {"expires": 60}},
+    "heartbeat": {"task": "stores.tasks.heartbeat", "schedule": timedelta(seconds=20), "options": {"expires": 60}},
+}
+"""Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""
+
+LOGGING = logs.config("debug" if DEBUG else ENV.log_level)
+logs.remember_secrets([SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.broker_sentinel_password])
+logs.remember_secrets(unquote(urlsplit(part).password or "") for url in (ENV.database_url, ENV.broker_url) for part in url.split(";"))

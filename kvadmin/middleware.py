@@ -1,0 +1,63 @@
+"""Middleware that is about the installation, not about stores."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from functools import lru_cache
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+@lru_cache(maxsize=8)
+def _networks(names: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(name) for name in names)
+
+
+def _trusted(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in _networks(tuple(settings.KVADMIN_TRUSTED_PROXIES)))
+
+
+def client_address(peer: str, forwarded_for: str) -> str:
+    """The client's address: the peer, or behind trusted proxies the last address in the header that is not one of them."""
+    address = peer
+    for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
+        if not _trusted(address):
+            return address
+        try:
+            address = str(ipaddress.ip_address(hop))
+        except ValueError:
+            return address
+    return address
+
+
+def forwarded_address(get_response: Handler) -> Handler:
+    """Puts the client's address into REMOTE_ADDR where a trusted proxy (`KVADMIN_TRUSTED_PROXIES`) says it."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        header = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        if header:
+            request.META["REMOTE_ADDR"] = client_address(request.META.get("REMOTE_ADDR", ""), header)
+        return get_response(request)
+
+    return middleware
+
+
+def response_headers(get_response: Handler) -> Handler:
+    """Keeps pages of signed-in users out of shared caches and switches off browser features that are not used."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+        if "Cache-Control" not in response.headers and request.user.is_authenticated:
+            response.headers["Cache-Control"] = "private, no-store"
+        return response
+
+    return middleware

@@ -1,0 +1,175 @@
+"""Parsers of single values: text in, typed value out; ValueError says what is wrong, in a few words, without the value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+LEVELS = ("debug", "info", "warning", "error")
+_HOST = re.compile(r"^(\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])$")
+_DATABASES = ("sqlite", "postgres", "postgresql", "mysql")
+_BROKERS = ("redis", "rediss", "sentinel", "redis+socket")
+
+
+def text(value: str) -> str:
+    """Anything without control characters."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("it holds control characters")
+    return value
+
+
+def folder(value: str) -> Path:
+    path = Path(text(value)).expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError("it is not a folder")
+    return path
+
+
+def secret_key(value: str) -> str:
+    if len(value) < 50:
+        raise ValueError(f"it has {len(value)} characters")
+    return text(value)
+
+
+def field_keys(value: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in value.split(",") if part.strip())
+    for number, key in enumerate(keys, 1):
+        try:
+            raw = base64.b64decode(key, altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(f"key {number} is not base64") from None
+        if len(raw) != 32:
+            raise ValueError(f"key {number} has {len(raw)} bytes instead of 32")
+    if not keys:
+        raise ValueError("it holds no key")
+    return keys
+
+
+def database_url(value: str) -> str:
+    try:
+        parts = urlsplit(text(value))
+        scheme, _port = parts.scheme, parts.port
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if scheme not in _DATABASES:
+        raise ValueError("the scheme is not one of the accepted ones")
+    if scheme == "sqlite" and not parts.path.strip("/"):
+        raise ValueError("it names no file")
+    if scheme != "sqlite" and not parts.path.strip("/"):
+        raise ValueError("it names no database")
+    return value
+
+
+def broker_url(value: str) -> str:
+    for part in text(value).split(";"):
+        try:
+            parts = urlsplit(part)
+            host, _port = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError("it is not a URL") from None
+        if parts.scheme not in _BROKERS:
+            raise ValueError("the scheme is not one of the accepted ones")
+        if parts.scheme == "redis+socket":
+            if len(parts.path) < 2:
+                raise ValueError("it names no socket")
+        elif not host:
+            raise ValueError("it names no host")
+        if ";" in value and parts.scheme != "sentinel":
+            raise ValueError("only sentinels can be several")
+    return value
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    names = _list(value)
+    for name in names:
+        if not _HOST.match(name):
+            raise ValueError(f"{name!r} is not a host name (no scheme, no port)")
+    return names
+
+
+def own_hosts(bound: str) -> tuple[str, ...]:
+    """Names that reach this machine without asking a name server: loopback, its host name, the address it serves on."""
+    names = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()]
+    if bound not in ("0.0.0.0", "::", ""):  # noqa: S104  (wildcards are addresses to bind, not names)
+        names.append(f"[{bound}]" if ":" in bound else bound.lower())
+    return tuple(dict.fromkeys(name for name in names if _HOST.match(name)))
+
+
+def networks(value: str) -> tuple[str, ...]:
+    names = _list(value)
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            raise ValueError(f"{name!r} is not an address or network") from None
+    return names
+
+
+def origins(value: str) -> tuple[str, ...]:
+    names = _list(value)
+    for name in names:
+        parts = urlsplit(name)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.username:
+            raise ValueError(f"{name!r} is not an origin")
+    return names
+
+
+def port(value: str) -> int:
+    return between(0, 65535)(value)
+
+
+def between(low: int, high: int) -> Callable[[str], int]:
+    """A parser of whole numbers of that range, both ends included."""
+
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError("it is not a whole number")
+        if not low <= int(value) <= high:
+            raise ValueError("it is out of range")
+        return int(value)
+
+    return parse
+
+
+def switch(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ("on", "true", "yes", "1"):
+        return True
+    if word in ("off", "false", "no", "0"):
+        return False
+    raise ValueError("it is neither on nor off")
+
+
+def user_name(value: str) -> str:
+    if not re.fullmatch(r"[\w.@+-]{1,150}", value):
+        raise ValueError("it holds other characters or is too long")
+    return value
+
+
+def time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, ValueError, OSError):
+        raise ValueError("there is no such zone") from None
+    return value
+
+
+def log_level(value: str) -> str:
+    word = value.lower()
+    if word not in LEVELS:
+        raise ValueError("there is no such level")
+    return word
+
+
+def _list(value: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text(value).split(",") if part.strip())
+    if not names:
+        raise ValueError("it is empty")
+    return names
