@@ -1,0 +1,175 @@
+"""What was deleted or overwritten from here, exactly as it was stored: listed, restored, and thrown away in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from django.utils import timezone
+
+from stores.backends.base import Backend
+from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
+from stores.keyclasses import StoreKind
+from stores.models import Store, TrashEntry
+from stores.services.actor import Actor
+from stores.services.rows import Row, row_of
+from stores.services.trash_rows import DELETED, OVERWRITTEN, entry_of, kept_days
+from stores.services.writing import Writing, writing
+from stores.types import ABSENT, Entry, Expected
+
+__all__ = [
+    "DELETED",
+    "OVERWRITTEN",
+    "RestoreOutcome",
+    "TrashFilter",
+    "TrashPage",
+    "TrashRow",
+    "empty_expired",
+    "find",
+    "kept_days",
+    "latest",
+    "list_trash",
+    "restore",
+    "restore_many",
+]
+
+_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TrashFilter:
+    """Empty parts do not filter. `restored` None lists both."""
+
+    store_id: str = ""
+    class_slug: str = ""
+    key: bytes | None = None
+    run_id: str = ""
+    restored: bool | None = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrashRow:
+    """One thing in the trash: the model row, and the row of the store that it holds, in words."""
+
+    trash: TrashEntry
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class TrashPage:
+    """Newest first. `next` is the cursor of the next page, empty at the end."""
+
+    rows: tuple[TrashRow, ...]
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOutcome:
+    """What became of one restore of several; `message` says why it was not done."""
+
+    trash_id: int
+    state: Literal["restored", "conflict", "failed"]
+    message: str = ""
+
+
+def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int = 100) -> TrashPage:
+    """One keyset page, newest first. Raises BadConfig(field="cursor")."""
+    found = TrashEntry.objects.select_related("store").order_by("-id")
+    if filter.store_id:
+        found = found.filter(store_id=filter.store_id)
+    if filter.class_slug:
+        found = found.filter(class_slug="" if filter.class_slug == "custom" else filter.class_slug)
+    if filter.key is not None:
+        found = found.filter(key=filter.key)
+    if filter.run_id:
+        found = found.filter(run_id=filter.run_id)
+    if filter.restored is not None:
+        found = found.filter(restored_at__isnull=not filter.restored)
+    if cursor:
+        if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise BadConfig("This page link is not of the trash.", "Start again from the first page.", "cursor")
+        found = found.filter(id__lt=int(cursor))
+    rows = list(found[: limit + 1])
+    shown = tuple(_row(trash) for trash in rows[:limit])
+    return TrashPage(shown, str(shown[-1].trash.pk) if len(rows) > limit else "")
+
+
+def find(trash_id: int) -> TrashRow:
+    """One thing in the trash. Raises KeyNotFound."""
+    trash = TrashEntry.objects.select_related("store").filter(pk=trash_id).first()
+    if trash is None:
+        raise KeyNotFound("This is no longer in the trash.", f"Things stay there for {kept_days()} days.")
+    return _row(trash)
+
+
+def latest(store: Store, key: bytes) -> TrashEntry | None:
+    """What was last deleted or overwritten under a key and has not been restored."""
+    return TrashEntry.objects.filter(store=store, key=key, restored_at=None).order_by("-id").first()
+
+
+def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
+    """Put a row back exactly, with its absolute expiry. What it overwrites goes to the trash itself.
+
+    Raises Conflict when the key holds something else now and `overwrite` is not given, BadConfig when the expiry has passed
+    on a store that would drop the key at once, KeyNotFound, ReadOnly, and what the store says.
+    """
+    trash = find(trash_id).trash
+    with writing(actor, trash.store) as at:
+        wanted = at.stored(entry_of(trash))
+        current = at.backend.get(wanted.key)
+        if current is None or current.etag != wanted.etag:
+            _require_alive(at.backend, wanted)
+            _put_back(at, wanted, ABSENT if current is None or not overwrite else current)
+        trash.restored_at = timezone.now()
+        trash.restored_by = actor.name
+        trash.save(update_fields=["restored_at", "restored_by"])
+        return at.row(wanted)
+
+
+def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False) -> list[RestoreOutcome]:
+    """Restore each by itself; one that cannot be restored does not stop the others."""
+    outcomes = []
+    for trash_id in trash_ids:
+        try:
+            restore(actor, trash_id, overwrite)
+            outcomes.append(RestoreOutcome(trash_id, "restored"))
+        except Conflict as error:
+            outcomes.append(RestoreOutcome(trash_id, "conflict", str(error)))
+        except StoreError as error:
+            outcomes.append(RestoreOutcome(trash_id, "failed", str(error)))
+    return outcomes
+
+
+def empty_expired() -> int:
+    """Throw away for good what has been kept long enough; answers how many. In batches, so that no write lock is held long."""
+    removed = 0
+    while True:
+        old = list(TrashEntry.objects.filter(kept_until__lte=timezone.now()).order_by("kept_until").values_list("pk", flat=True)[:_BATCH])
+        if not old:
+            return removed
+        removed += TrashEntry.objects.filter(pk__in=old).delete()[0]
+
+
+def _put_back(at: Writing, wanted: Entry, expect: Expected) -> None:
+    """Write the row under the expectation; what it overwrites is in the trash before."""
+    at.write(wanted.key, "restore", OVERWRITTEN, expect, lambda seen, expected: at.backend.put(wanted, expected))
+
+
+def _require_alive(backend: Backend, wanted: Entry) -> None:
+    """A store that expires keys by itself would drop a row whose time has passed, and the restore would seem to have worked."""
+    if not backend.capabilities.purges and wanted.expired(time.time()):
+        at = datetime.fromtimestamp(wanted.expires_at or 0, UTC)
+        raise BadConfig(f"The key expired on {at:%Y-%m-%d %H:%M:%S} UTC.", "Create it again with a new expiry.", "expiry")
+
+
+def _row(trash: TrashEntry) -> TrashRow:
+    entry = entry_of(trash)
+    return TrashRow(trash, row_of(entry, trash.store.effective_version, _family(entry), time.time()))
+
+
+def _family(entry: Entry) -> StoreKind:
+    """Rows of data stores have a header before the value; on Redis row and value are the same bytes."""
+    return "redis" if entry.row is not None and entry.row == entry.value else "data"
