@@ -75,7 +75,7 @@ class Backend(ABC):
     def check(self) -> list[Check]:
         """The connection test, step by step; never raises a StoreError, a failed step ends the list."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every backend holds something
         """Give back connections and handles. Safe to call twice."""
 
     # reading
