@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 NEVER_HEADER: Final = b"\xff" * 8
 
@@ -171,9 +171,8 @@ class PurgeSlice:
     """Share of the store that is done, 0 to 1, None when unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class CensusRow:
-    """What a census needs to know of one key."""
+class CensusRow(NamedTuple):
+    """What a census needs to know of one key. A plain tuple: millions are made, and a dataclass takes five times as long."""
 
     key: bytes
     kind: Kind
