@@ -56,6 +56,8 @@ class Entry:
     """Redis only: the exact expiry in Unix milliseconds."""
     problem: str = ""
     """Why the row is malformed, in words; empty when it is well-formed."""
+    length: int | None = None
+    """Set only when `value` and `row` hold just the first part, as scans of Redis do for values over 1 MB: the true length in bytes."""
 
     def expired(self, now: float) -> bool:
         """Valid means `expires_at > now` (store-formats fact 5)."""
@@ -64,7 +66,7 @@ class Entry:
     @property
     def size(self) -> int:
         """Bytes of key and stored row; a number counts 8."""
-        return len(self.key) + len(self.row or b"") + (8 if self.counter is not None else 0)
+        return len(self.key) + (self.length or len(self.row or b"")) + (8 if self.counter is not None else 0)
 
     @property
     def etag(self) -> str:
@@ -72,6 +74,8 @@ class Entry:
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.key, self.row, str(self.counter).encode(), str(self.expires_at_ms).encode()):
             digest.update(b"-" if part is None else b"+%d:" % len(part) + part)
+        if self.length is not None:
+            digest.update(b"of %d" % self.length)
         return digest.hexdigest()
 
 
