@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from logging.config import dictConfig
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kvadmin.settings")
+
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges", category=SecurityWarning)
+"""`up` says it in one line; tasks are JSON, never pickles, so root adds no other danger here."""
 
 app = Celery("kvadmin")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -20,11 +20,11 @@ def database(url: str, data_dir: Path) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         path = Path(url.removeprefix("sqlite://").removeprefix("/"))
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": data_dir / path, "OPTIONS": dict(_SQLITE_OPTIONS)}
-    found = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+    found: dict[str, Any] = {**dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True)}
     if found["ENGINE"] == "django.db.backends.mysql":
         _serve_mysql_by_pymysql()
         options = {"charset": "utf8mb4", "isolation_level": "read committed", "init_command": "SET sql_mode='STRICT_TRANS_TABLES'"}
-        found["OPTIONS"] = options | dict(found.get("OPTIONS", {}))
+        found["OPTIONS"] = options | found.get("OPTIONS", {})
     return found
 
 

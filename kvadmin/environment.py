@@ -153,7 +153,11 @@ SESSION_HOURS = Variable(
     "KVADMIN_SESSION_HOURS", "1 to 720", "How long a sign-in lasts without any use.", parsers.between(1, 720), default="12"
 )
 ADMIN_USER = Variable(
-    "KVADMIN_ADMIN_USER", "up to 150 letters, digits and @ . + - _", "Administrator made by the first start.", parsers.user_name, default="admin"
+    "KVADMIN_ADMIN_USER",
+    "up to 150 letters, digits and @ . + - _",
+    "Administrator made by the first start.",
+    parsers.user_name,
+    default="admin",
 )
 ADMIN_PASSWORD = Variable(
     "KVADMIN_ADMIN_PASSWORD",
@@ -246,7 +250,7 @@ class Environment:
         Raises BadEnvironment.
         """
         host = HOST.required(source)
-        values = {
+        values: dict[str, Any] = {
             "broker_master": BROKER_MASTER.required(source),
             "broker_sentinel_password": BROKER_SENTINEL_PASSWORD.read(source) or "",
             "allowed_hosts": ALLOWED_HOSTS.read(source) or parsers.own_hosts(host),

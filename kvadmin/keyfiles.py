@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -50,10 +51,8 @@ def _kept(path: Path, make: Callable[[], str]) -> str:
             file.write(make() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            pass
     finally:
         Path(temporary).unlink()
     return path.read_text().strip()

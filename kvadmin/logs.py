@@ -10,7 +10,9 @@ from typing import Any
 MASK = "********"
 _URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/?#@:'\"]*:)[^\s'\"]*@", re.IGNORECASE)
 """Greedy on purpose: a password with a raw `@` or `/` in it must not be cut in the middle."""
-_NAMED = re.compile(r"(?P<head>\b(?:password|passwd|pwd|secret|api_key|token)['\"]?\s*[=:]\s*)(?P<quote>['\"]?)[^\s'\",;&)]+", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?P<head>\b(?:password|passwd|pwd|secret|api_key|token)['\"]?\s*[=:]\s*)(?P<quote>['\"]?)[^\s'\",;&)]+", re.IGNORECASE
+)
 _known: set[str] = set()
 
 

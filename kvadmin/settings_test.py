@@ -9,14 +9,14 @@ import tempfile
 
 for _name in [name for name in os.environ if name.startswith("KVADMIN_") and not name.startswith("KVADMIN_TEST_")]:
     del os.environ[_name]
-os.environ["KVADMIN_DATA_DIR"] = tempfile.mkdtemp(prefix="kvadmin-test-")
+_folder = os.environ["KVADMIN_DATA_DIR"] = tempfile.mkdtemp(prefix="kvadmin-test-")
 os.environ["KVADMIN_TIME_ZONE"] = "UTC"
 _owner = os.getpid()
 
 
 def _remove_data_dir() -> None:
     if os.getpid() == _owner:
-        shutil.rmtree(os.environ["KVADMIN_DATA_DIR"], ignore_errors=True)
+        shutil.rmtree(_folder, ignore_errors=True)
 
 
 atexit.register(_remove_data_dir)
