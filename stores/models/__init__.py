@@ -1,7 +1,7 @@
 """Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
 
 from stores.models.history import AuditEntry, TrashEntry
-from stores.models.run import ACTIVE_STATES, Census, Run, RunAction, RunState
+from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "AuditEntry",
     "Census",
     "DefaultLookupStore",
+    "Heartbeat",
     "Run",
     "RunAction",
     "RunState",

@@ -110,3 +110,13 @@ class Census(models.Model):
 
     def __str__(self) -> str:
         return f"{self.store_id} {self.at:%Y-%m-%d %H:%M}"
+
+
+class Heartbeat(models.Model):
+    """When a part of the installation last gave a sign of life."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at:%Y-%m-%d %H:%M:%S}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stores import keyclasses
-from stores.keyclasses import StoreKind
 from stores.keyclasses.base import Decoded
 from stores.types import Capabilities, Entry, Kind
+
+if TYPE_CHECKING:
+    from stores.keyclasses import StoreKind
 
 _INTEGER: Final = re.compile(rb"[+-]?[0-9]{1,19}\Z")
 

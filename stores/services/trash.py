@@ -6,19 +6,21 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from django.utils import timezone
 
 from stores.backends.base import Backend
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
-from stores.keyclasses import StoreKind
 from stores.models import Store, TrashEntry
 from stores.services.actor import Actor
 from stores.services.rows import Row, row_of
 from stores.services.trash_rows import DELETED, OVERWRITTEN, entry_of, kept_days
 from stores.services.writing import Writing, writing
 from stores.types import ABSENT, Entry, Expected
+
+if TYPE_CHECKING:
+    from stores.keyclasses import StoreKind
 
 __all__ = [
     "DELETED",
