@@ -1,0 +1,104 @@
+"""A real MariaDB on a free loopback port, one a test run: `server()` starts it at the first call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from tests.servers.process import Child, free_port, missing, own_folder, run
+
+PASSWORD = "s3cret-of-the-tests"
+USER = "stalwart"
+_MIB = 1 << 20
+
+
+class MariaDBServer:
+    """A running server. `settings()` are those of a kvadmin store on a fresh database."""
+
+    def __init__(self, daemon: Path, installer: Path) -> None:
+        self.daemon = daemon
+        self.folder = own_folder("kvadmin-maria-")
+        self.port = free_port()
+        self.child: Child | None = None
+        self._databases = count()
+        self.data = self.folder / "data"
+        run([installer, "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        self.start()
+        with self.connect(None, "root", "") as connection:
+            self._execute(connection, f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
+
+    def start(self) -> None:
+        """Start (again) on the same port and data."""
+        argv: list[str | Path] = [self.daemon, "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
+        argv += ["--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid", "--skip-name-resolve"]
+        argv += ["--innodb-flush-log-at-trx-commit=1", "--max-connections=100"]
+        self.child = Child(argv, self.folder / "log")
+        self.child.wait_until(self._answers)
+
+    def stop(self) -> None:
+        """Shut down as an administrator would."""
+        assert self.child is not None
+        self.child.stop()
+
+    def connect(self, database: str | None, user: str = USER, password: str = PASSWORD) -> pymysql.Connection[Any]:
+        """An autocommit connection for the tests' own statements."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=user,
+            password=password,
+            database=database,
+            autocommit=True,
+            binary_prefix=True,
+            connect_timeout=5,
+        )
+
+    def create_database(self) -> str:
+        """A fresh, empty database on which the store's user has all rights."""
+        name = f"kv_{next(self._databases)}"
+        with self.connect(None, "root", "") as connection:
+            self._execute(connection, f"CREATE DATABASE {name}")
+            self._execute(connection, f"GRANT ALL ON {name}.* TO '{USER}'@'%'")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database."""
+        with self.connect(None, "root", "") as connection:
+            self._execute(connection, f"DROP DATABASE IF EXISTS {name}")
+
+    def settings(self, database: str) -> dict[str, str]:
+        """The settings of a store on this server, named as Stalwart's options."""
+        return {"host": "127.0.0.1", "port": str(self.port), "database": database, "user": USER, "password": PASSWORD}
+
+    @staticmethod
+    def _execute(connection: pymysql.Connection[Any], statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def _answers(self) -> bool:
+        try:
+            self.connect(None, "root", "").close()
+        except pymysql.OperationalError as error:
+            return bool(error.args[0] == 1045)
+        return True
+
+
+def server() -> MariaDBServer:
+    """The server of this test run. Skips, or fails where servers are required, when there is none."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+    daemon, installer = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
+    if daemon is None or installer is None:
+        missing("MariaDB", "install the package mariadb-server")
+        raise AssertionError
+    return _started(Path(daemon), Path(installer))
+
+
+@cache
+def _started(daemon: Path, installer: Path) -> MariaDBServer:
+    return MariaDBServer(daemon, installer)
