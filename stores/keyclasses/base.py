@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Literal
 
 from stores.types import Kind
 
@@ -42,3 +45,96 @@ class Decoded:
     """A warning for the reader: "expiry unreliable", "lock of a dead worker", ..."""
     problem: str = ""
     """Why the value could not be decoded although the key has the class's shape."""
+
+
+StoreKind = Literal["data", "redis", "static"]
+"""data: values and counters in two tables. redis: strings only, the class settles the kind. static: text, no classes."""
+
+CUSTOM_SLUG: Final = "custom"
+"""What filters call the keys without a class; their slug in results is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClass:
+    """What is known of a class of keys without looking at one."""
+
+    slug: str | None
+    """None only for user keys."""
+    title: str
+    use: str
+    """What Stalwart uses it for, a few words."""
+    area: str
+    family: str
+    byte: int | None
+    kind: Kind
+    since: str
+    """First version that writes it ("0.10": as text prefix)."""
+    until: str = ""
+    """Last version that writes it, empty when it still does."""
+    secret: bool = False
+    """Key or value give access to something."""
+    personal: bool = False
+    texts: tuple[bytes, ...] = ()
+    """Text prefixes of 0.10."""
+    bare: bool = False
+    """In 0.10 the keys had no prefix at all."""
+    strict_texts: bool = True
+    """Later versions recognise the text prefixes too, because nothing else can look like them."""
+
+    @property
+    def order(self) -> int:
+        """Place in tables: by class byte, user keys last."""
+        return 256 if self.byte is None else self.byte * 2 + (self.since == "0.16")
+
+    def prefixes(self, version: str) -> tuple[bytes, ...]:
+        """Prefixes that together cover every key of the class in a store of that version.
+
+        They may cover others too: ask `classify` of each key. The empty prefix means that only a walk of the whole store finds them.
+        """
+        if self.byte is None or (self.bare and minor(version) == 10):
+            return (b"",)
+        texts = self.texts if self.strict_texts or minor(version) == 10 else ()
+        return (bytes([self.byte]), *texts)
+
+    def written_by(self, version: str) -> bool:
+        """Whether that version writes such keys."""
+        return minor(self.since) <= minor(version) <= (minor(self.until) if self.until else NEWEST)
+
+    def left_over(self, version: str) -> bool:
+        """Whether that version has stopped writing such keys, so that what is there is from before an upgrade."""
+        return bool(self.until) and minor(version) > minor(self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class EditorField:
+    """One input of a small form that edits a value in decoded form."""
+
+    name: str
+    label: str
+    type: Literal["integer", "number", "text", "choice", "lines"] = "integer"
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+OLDEST: Final = 10
+NEWEST: Final = 16
+MAIN: Final = 11
+"""Assumed when a store's version is not known."""
+
+_VERSION = re.compile(r"v?0\.(\d{1,3})(?:\.(\d{1,4}))?")
+
+
+@lru_cache(maxsize=256)
+def minor(version: str) -> int:
+    """ "0.11" and "0.11.8" -> 11; unknown versions count as the main target, later ones as the newest known."""
+    found = _VERSION.match(version.strip())
+    return max(OLDEST, min(NEWEST, int(found[1]))) if found else MAIN
+
+
+@lru_cache(maxsize=256)
+def patch(version: str) -> int | None:
+    """ "0.11.3" -> 3, None when the version says no patch level."""
+    found = _VERSION.match(version.strip())
+    return int(found[2]) if found and found[2] else None

@@ -1,0 +1,113 @@
+"""Bayes weights: classes 11 (everyone) and 12 (one account), written by 0.11 to 0.14; 0.10 has bare hashes (store-formats c.7).
+
+The counter is ham << 32 | spam. A token of up to 16 bytes is kept in clear, longer ones are hashed, and a pair with a short first
+word keeps that word in front of the hash of the second. Typed tokens end with a byte that says what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from stores.codecs.numbers import u32, wrap_i64
+from stores.keyclasses.base import Decoded, FieldValue, KeyClass
+from stores.keyclasses.rate_limits import account_fields
+from stores.keyclasses.reading import Parts, Reading, Rule, rule
+from stores.keyclasses.reputation import AREA
+from stores.keyclasses.words import account, ip_text, shown, utf8
+from stores.types import Kind
+
+GLOBAL: Final = KeyClass(
+    "bayes-global", "Bayes, everyone", "spam and ham words", AREA, "bayes", 0x11, Kind.COUNTER, "0.10", "0.14", bare=True
+)
+ACCOUNT: Final = KeyClass(
+    "bayes-account", "Bayes, by account", "words one account has trained", AREA, "bayes", 0x12, Kind.COUNTER, "0.11", "0.14", personal=True
+)
+CLASSES: Final = (GLOBAL, ACCOUNT)
+
+LONGEST: Final = 16
+_U32: Final = 0xFFFFFFFF
+_TYPES: Final = {
+    0: "from name", 1: "from address", 2: "domain", 3: "network", 4: "remote address", 9: "URL domain", 10: "address in the body",
+    11: "e-mail domain in the body",
+}  # fmt: skip
+_NUMBERS: Final = {5: "whole number", 6: "negative whole number", 7: "decimal number", 8: "negative decimal number"}
+_NUMBER: Final = re.compile("([\x05-\x08])([\x00-\x1f])")
+_FIRST_WORD: Final = re.compile(rb"(?:[a-z0-9]|[\xc2-\xf4][\x80-\xbf]+){3,8}")
+
+
+def split_weights(number: int) -> tuple[int, int]:
+    """(ham, spam) of a counter."""
+    return number >> 32 & _U32, number & _U32
+
+
+def join_weights(ham: int, spam: int) -> int:
+    """The signed 64-bit counter of two 32-bit weights."""
+    return wrap_i64(ham << 32 | spam)
+
+
+def token_words(token: bytes) -> tuple[str, str]:
+    """(text, form) of a token; form is totals, word, one of the types, number, mixed or hash."""
+    if not token:
+        return "training totals", "totals"
+    if typed := _typed(token):
+        return typed
+    text = utf8(token)
+    if text is not None:
+        plain = _NUMBER.sub(lambda found: f"[{_NUMBERS[ord(found[1])]}, {ord(found[2])} digits]", text)
+        if plain.isprintable():
+            return plain, "word" if plain == text else "number"
+    if len(token) == LONGEST:
+        if found := _FIRST_WORD.match(token):
+            word = utf8(found[0])
+            if word is not None:
+                return f"{word}… + hashed word", "mixed"
+        return f"hashed {token.hex()}", "hash"
+    return shown(token), "bytes"
+
+
+def _typed(token: bytes) -> tuple[str, str] | None:
+    name, body = _TYPES.get(token[-1]), token[:-1]
+    if name is None or not body or (len(token) == 2 and body[0] in _NUMBERS):
+        return None
+    if token[-1] == 3 and len(body) == 4:
+        return f"AS{u32(body)}", name
+    if token[-1] in (4, 10) and len(body) == 4:
+        return ip_text(body), name
+    text = utf8(body)
+    return (text, name) if text is not None and text.isprintable() else None
+
+
+def read_weights(reading: Reading, owner: dict[str, FieldValue], start: int, parts: Parts) -> Decoded:
+    """A row of the model: whose, which token from offset `start` on, and its weights."""
+    key = reading.key
+    text, form = token_words(key[start:])
+    whose = f", {account(u32(key[1:5]), reading.minor)}" if owner else ""
+    fields: dict[str, FieldValue] = {**owner, "token": text, "form": form, "token_hex": key[start:].hex()}
+    value, number = "no number", reading.number
+    if number is not None:
+        ham, spam = split_weights(number)
+        fields |= {"ham": ham, "spam": spam}
+        unit = " trained messages" if form == "totals" else ""
+        value = f"ham {ham:,}, spam {spam:,}{unit}"
+    if start < len(key):
+        parts = (*parts, (start, len(key), f"token, {form}: {text}"))
+    return reading.decoded(
+        f"{text}{whose}", value, fields, parts=parts, editable="bayes-weights", problem=reading.number_problem
+    )  # fmt: skip
+
+
+def _read_global(reading: Reading) -> Decoded:
+    return read_weights(reading, {}, 1, ((0, 1, f"class, {reading.cls.title}"),))
+
+
+def _read_account(reading: Reading) -> Decoded:
+    number = u32(reading.key[1:5])
+    parts = ((0, 1, f"class, {reading.cls.title}"), (1, 5, account(number, reading.minor)))
+    return read_weights(reading, account_fields(number, reading.minor), 5, parts)
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    rule(GLOBAL, lambda key: len(key) <= 1 + LONGEST, _read_global, until=14, verified=(11,)),
+    rule(ACCOUNT, lambda key: 5 <= len(key) <= 5 + LONGEST, _read_account, until=14, verified=(11,)),
+)

@@ -1,0 +1,123 @@
+"""How a family reads its keys: a rule says which keys are its own, a reading is one key at the moment it is decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from stores.keyclasses.base import Decoded, FieldValue, KeyClass, StoreKind
+from stores.types import Entry, Kind
+
+Parts = tuple[tuple[int, int, str], ...]
+
+_DECIMAL: Final = re.compile(rb"[+-]?[0-9]{1,19}")
+
+
+def decimal(raw: bytes | None) -> int | None:
+    """The number of a Redis counter or lock: ASCII decimal of a signed 64-bit integer, None for anything else."""
+    if raw is None or not _DECIMAL.fullmatch(raw):
+        return None
+    number = int(raw)
+    return number if -(1 << 63) <= number < 1 << 63 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One entry with all that decides how it reads. Never holds more than the entry itself."""
+
+    cls: KeyClass
+    entry: Entry
+    kind: Kind
+    minor: int
+    """Stalwart's minor version: 11 for 0.11."""
+    store: StoreKind
+    now: float
+    reveal: bool
+    note: str
+    unverified: bool
+
+    @property
+    def key(self) -> bytes:
+        return self.entry.key
+
+    @property
+    def number(self) -> int | None:
+        """The count: from `y`, or the decimal text of Redis."""
+        if self.entry.counter is None and self.store == "redis":
+            return decimal(self.entry.value)
+        return self.entry.counter
+
+    @property
+    def number_problem(self) -> str:
+        """Why there is no number where one belongs, empty when there is."""
+        if self.number is not None or self.entry.problem:
+            return ""
+        if self.store == "redis":
+            return "The text is not a number."
+        if self.entry.kind is Kind.VALUE:
+            return "Holds a value where a counter belongs."
+        return "Only the expiry of a counter is left, its number is gone."
+
+    def decoded(
+        self,
+        label: str,
+        value_label: str = "",
+        fields: Mapping[str, FieldValue] | None = None,
+        *,
+        parts: Parts = (),
+        value_parts: Parts = (),
+        editable: str = "",
+        note: str = "",
+        problem: str = "",
+        secret_key: bool = False,
+        secret_value: bool = False,
+    ) -> Decoded:
+        """The result, with what every class has in common filled in."""
+        broken = self.entry.problem
+        notes = " ".join(text for text in (note, self.note) if text)
+        return Decoded(
+            self.cls.slug, self.cls.title, self.kind, label, "malformed" if broken else value_label, fields or {}, parts,
+            () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken else editable,
+            self.unverified, notes, broken or problem,
+        )  # fmt: skip
+
+
+class Rule(NamedTuple):
+    """Which keys a reader understands. `shape` looks at the whole key and must be cheap: a census asks it of every key."""
+
+    cls: KeyClass
+    first: bytes
+    """First bytes the rule looks at, one a byte; empty for any."""
+    shape: Callable[[bytes], bool]
+    read: Callable[[Reading], Decoded]
+    kind: Kind
+    since: int = 11
+    """Minor versions that write this layout."""
+    until: int = 16
+    verified: frozenset[int] = frozenset()
+    """Minor versions with a captured row that the reader was checked against, and those between two with the same layout."""
+    text: bool = False
+    """A text prefix of 0.10."""
+    loose: bool = False
+    """The shape proves little; used only for stores of the versions that write it."""
+
+
+def rule(
+    cls: KeyClass,
+    shape: Callable[[bytes], bool],
+    read: Callable[[Reading], Decoded],
+    *,
+    kind: Kind | None = None,
+    since: int = 11,
+    until: int = 16,
+    verified: tuple[int, ...] = (),
+) -> Rule:
+    """A rule for keys with the class's own first byte."""
+    assert cls.byte is not None
+    return Rule(cls, bytes([cls.byte]), shape, read, kind or cls.kind, since, until, frozenset(verified))
+
+
+ALL_LATER: Final = (11, 12, 13, 14, 15, 16)
+"""Captured in 0.11, 0.15 and 0.16 with the same layout."""

@@ -1,0 +1,97 @@
+"""Bytes in words: addresses, texts with odd characters, numbers, spans of time. Small, total, without I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Final
+
+LONGEST: Final = 200
+"""Characters of a text that a label or a field shows."""
+RECOVERY: Final = 0xFFFFFFFF
+"""Account number of the administrator who is in no directory (fallback administrator, from 0.16 recovery administrator)."""
+
+
+def utf8(raw: bytes) -> str | None:
+    """The text, None when the bytes are not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def is_utf8(raw: bytes) -> bool:
+    return utf8(raw) is not None
+
+
+def printable(raw: bytes) -> bool:
+    """UTF-8 without control characters."""
+    text = utf8(raw)
+    return text is not None and text.isprintable()
+
+
+def printable_ascii(raw: bytes) -> bool:
+    return raw.isascii() and utf8(raw) is not None and raw.decode().isprintable()
+
+
+def shown(raw: bytes, longest: int = LONGEST) -> str:
+    """One line for people whatever the bytes: `\\x00` for what cannot be printed, an ellipsis at the end of long ones."""
+    cut = raw[: longest * 4]
+    text = cut.decode(errors="backslashreplace")
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else _escaped(letter) for letter in text)
+    if len(text) > longest or len(cut) < len(raw):
+        return text[:longest] + "…"
+    return text
+
+
+def _escaped(letter: str) -> str:
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(letter) or "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="replace"))
+
+
+def ip_text(raw: bytes) -> str:
+    """The address of 4 or 16 raw bytes; mapped ones as `::ffff:192.0.2.1`, as Stalwart prints them."""
+    if len(raw) == 4:
+        return ".".join(map(str, raw))
+    address = ipaddress.IPv6Address(raw)
+    return f"::ffff:{address.ipv4_mapped}" if address.ipv4_mapped else str(address)
+
+
+def ip_bytes(text: str) -> bytes | None:
+    """4 or 16 raw bytes, None when the text is no address. Zone ids are no part of a key."""
+    try:
+        return ipaddress.ip_address(text).packed if "%" not in text else None
+    except ValueError:
+        return None
+
+
+def account(number: int, minor: int) -> str:
+    """ "account 4", or who the account without a directory entry is."""
+    if number == RECOVERY:
+        return "recovery administrator" if minor >= 16 else "fallback administrator"
+    return f"account {number}"
+
+
+def digest(secret: bytes) -> str:
+    """Six hex digits that tell secrets apart and do not give them away."""
+    return hashlib.blake2b(secret, digest_size=3, person=b"kvadmin").hexdigest()
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 upload", "1,200 uploads"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def span(seconds: float) -> str:
+    """The two largest units of a span: "3 d 4 h", "41 min", "0 s"."""
+    left = max(0, int(seconds))
+    units = []
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if left >= size:
+            units.append(f"{left // size} {name}")
+            left %= size
+        elif units:
+            break
+        if len(units) == 2:
+            break
+    return " ".join(units) or "0 s"
