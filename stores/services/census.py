@@ -1,0 +1,123 @@
+"""Counting a store exactly, by class: in a worker with progress, or in the foreground; the last count has its age."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from stores.backends.base import Backend
+from stores.models import Census, Run, RunAction, Store
+from stores.registry import open_store
+from stores.services import runs
+from stores.services.actor import Actor
+from stores.services.leases import Lease
+from stores.services.rows import store_kind
+from stores.services.tally import Tally
+from stores.types import ALL_KEYS
+
+KEPT: Final = 500
+"""Censuses kept for each store; the details only of the newest 20."""
+DETAILED: Final = 20
+
+
+def start(actor: Actor, store: Store) -> Run:
+    """Record a census and hand it to the workers. Raises Busy while one of this store is active."""
+    run = runs.create(actor, store, RunAction.CENSUS)
+    runs.queue(run)
+    return run
+
+
+def execute(run_id: UUID | str) -> Run | None:
+    """Worker side: claim a queued census and do it; None when it is not there to be claimed."""
+    run = runs.claim(run_id)
+    if run is None:
+        return None
+    with Lease(run) as lease:
+        counted = _counted(lease.store, lease)
+        if counted is not None:
+            _save(counted, run)
+    run.refresh_from_db()
+    return run
+
+
+def count(store: Store, actor: Actor) -> Census:
+    """Count now, in this process, and keep the result. Memory is flat whatever the store's size. Raises what the store says."""
+    counted = _counted(store, None)
+    assert counted is not None
+    _save(counted, None)
+    return counted
+
+
+def latest(store: Store) -> Census | None:
+    """The last census of a store; None when it was never counted."""
+    return Census.objects.filter(store=store).first()
+
+
+def json_census(census: Census) -> dict[str, Any]:
+    """What `census STORE --json` prints; a public interface.
+
+    `at` is Unix seconds. `keys` counts values; a row is counted once (a counter with its marker is one counter); rows whose
+    kind the store does not know (user keys on Redis) count as values. `value_bytes` are stored bytes, a number is 8.
+    """
+    return {
+        "store": census.store_id,
+        "at": int(census.at.timestamp()),
+        "seconds": round(census.seconds, 3),
+        "exact": census.exact,
+        "corrupt": census.corrupt,
+        "total": census.total,
+        "classes": census.classes,
+    }
+
+
+def _counted(store: Store, lease: Lease | None) -> Census | None:
+    """One walk through the store; None when somebody asked to stop it."""
+    began = time.monotonic()
+    now = int(time.time())
+    with open_store(store) as backend:
+        tally = Tally(store.effective_version, now, store_kind(backend.capabilities))
+        for step in backend.census():
+            tally.add(step.rows)
+            if lease is not None and _stopped(lease, tally, step.progress):
+                return None
+        exact = _exact(backend, tally)
+    return Census(
+        store=store,
+        at=datetime.fromtimestamp(now, UTC),
+        seconds=time.monotonic() - began,
+        exact=exact,
+        corrupt=tally.corrupt,
+        total=tally.total(),
+        classes=tally.classes(),
+        details=tally.details(),
+    )
+
+
+def _stopped(lease: Lease, tally: Tally, progress: float | None) -> bool:
+    lease.run.scanned = tally.rows
+    lease.run.corrupt = tally.corrupt
+    lease.run.progress = lease.run.progress if progress is None else progress
+    lease.save()
+    return lease.stopped
+
+
+def _exact(backend: Backend, tally: Tally) -> bool:
+    """An ordered walk meets every key once. An unordered one may repeat keys: it is exact when the store counts the same."""
+    if backend.capabilities.ordered_scan:
+        return True
+    keys, exact = backend.count(ALL_KEYS, at_most=tally.rows + 1)
+    return exact and keys == tally.rows
+
+
+def _save(census: Census, run: Run | None) -> None:
+    """Keep it, and drop what is beyond the number of censuses kept."""
+    census.run = run
+    with transaction.atomic():
+        census.save(force_insert=True)
+        kept = list(Census.objects.filter(store=census.store).order_by("-at").values_list("pk", flat=True)[: KEPT + 100])
+        Census.objects.filter(pk__in=kept[KEPT:]).delete()
+        Census.objects.filter(pk__in=kept[DETAILED : DETAILED + 5]).update(details={})

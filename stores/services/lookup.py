@@ -1,0 +1,154 @@
+"""Stalwart's own lookup verbs on stores by id, with Stalwart's answers: what expressions, Sieve and the console ask.
+
+The empty id is the default lookup store. Differences between stores are theirs (store-formats b.2): an expired counter still
+answers its old number on a data store, a counter is text on Redis, a static store takes no writes.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from stores.backends.base import Backend
+from stores.models import Store
+from stores.registry import find_store, open_store
+from stores.services import access, audit, edit_checks
+from stores.services.actor import Actor
+from stores.services.trash_rows import DELETED, OVERWRITTEN
+from stores.services.writing import Writing
+from stores.types import ANYTHING, KEEP, Clock, Entry, Expected, Keep
+
+_DEFAULT: Final = ""
+
+
+class Lookups:
+    """Verbs on any number of stores, each opened once and closed at the end; use as a context manager.
+
+    Reads need no more than the store; writes check kvadmin's read-only switch, are audited, and what they replace goes to the
+    trash. Raises UnknownStore, ReadOnly, NotSupported, and what the store says.
+    """
+
+    def __init__(self, actor: Actor, clock: Clock = time.time) -> None:
+        self.actor = actor
+        self.clock = clock
+        self._open: dict[str, tuple[Store, Backend]] = {}
+
+    def store(self, store_id: str = _DEFAULT) -> Store:
+        """The store that answers for an id."""
+        return self._opened(store_id)[0]
+
+    def key_get(self, store_id: str, key: bytes) -> bytes | None:
+        """Payload of a valid key; None when missing, expired or (on a data store) a counter. Raises CorruptRow."""
+        return self._opened(store_id)[1].key_get(key)
+
+    def key_exists(self, store_id: str, key: bytes) -> bool:
+        """Whether `key_get` finds something, an empty payload included."""
+        return self._opened(store_id)[1].key_exists(key)
+
+    def counter_get(self, store_id: str, key: bytes) -> int:
+        """The number, or 0; on a data store also of a counter that has expired."""
+        return self._opened(store_id)[1].counter_get(key)
+
+    def key_set(self, store_id: str, key: bytes, value: bytes, expires_in: int | None = None) -> None:
+        """Set a value; without `expires_in` (seconds) it never expires. Leaves a number under the same key alone."""
+        at = self._writing(store_id)
+        expires = None if expires_in is None else int(self.clock()) + expires_in
+        edit_checks.key(at.backend, key)
+
+        def act(seen: Entry | None, expected: Expected) -> Entry:
+            return at.backend.key_set(key, value, expires, expected)
+
+        at.write(key, "key_set", OVERWRITTEN, ANYTHING, act)
+
+    def counter_incr(self, store_id: str, key: bytes, delta: int, expires_in: int | None = None) -> int:
+        """Add and answer the new number. Without `expires_in` the present expiry stays, also a past one; with it, it restarts."""
+        at = self._writing(store_id)
+        expires: int | Keep = KEEP if expires_in is None else int(self.clock()) + expires_in
+        edit_checks.key(at.backend, key)
+        edit_checks.number(delta)
+        seen = at.backend.get(key)
+        note = at.note(key, "counter_incr", seen, {"add": delta})
+        note.save(force_insert=True)
+        with at.undone_on_refusal(note):
+            number = at.backend.counter_incr(key, delta, expires)
+        audit.settle(note, audit.DONE, {"add": delta, "counter": number})
+        return number
+
+    def key_delete(self, store_id: str, key: bytes) -> None:
+        """Remove the value as Stalwart does: on a data store a counter loses its expiry and stays. Nothing to do is no error."""
+        at = self._writing(store_id)
+        self._remove(at, key, "key_delete")
+
+    def counter_delete(self, store_id: str, key: bytes) -> None:
+        """Remove the number as Stalwart does: on a data store its marker stays until it expires. Nothing to do is no error."""
+        at = self._writing(store_id)
+        self._remove(at, key, "counter_delete")
+
+    def close(self) -> None:
+        """Give all stores back."""
+        for _, backend in self._open.values():
+            backend.close()
+        self._open.clear()
+
+    def _remove(self, at: Writing, key: bytes, verb: str) -> None:
+        def act(seen: Entry | None, expected: Expected) -> Entry | None:
+            if seen is not None:
+                (at.backend.key_delete if verb == "key_delete" else at.backend.counter_delete)(key)
+            return seen
+
+        at.write(key, verb, DELETED, ANYTHING, act)
+
+    def _opened(self, store_id: str) -> tuple[Store, Backend]:
+        if store_id not in self._open:
+            store = find_store(store_id)
+            self._open[store_id] = store, open_store(store, clock=self.clock)
+        return self._open[store_id]
+
+    def _writing(self, store_id: str) -> Writing:
+        store, backend = self._opened(store_id)
+        access.require_writable(store)
+        access.require(store, backend, "writes")
+        return Writing(self.actor, store, backend)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def key_get(actor: Actor, store_id: str, key: bytes) -> bytes | None:
+    """One `Lookups.key_get`."""
+    with Lookups(actor) as lookups:
+        return lookups.key_get(store_id, key)
+
+
+def key_exists(actor: Actor, store_id: str, key: bytes) -> bool:
+    """One `Lookups.key_exists`."""
+    with Lookups(actor) as lookups:
+        return lookups.key_exists(store_id, key)
+
+
+def counter_get(actor: Actor, store_id: str, key: bytes) -> int:
+    """One `Lookups.counter_get`."""
+    with Lookups(actor) as lookups:
+        return lookups.counter_get(store_id, key)
+
+
+def key_set(actor: Actor, store_id: str, key: bytes, value: bytes, expires_in: int | None = None) -> None:
+    """One `Lookups.key_set`."""
+    with Lookups(actor) as lookups:
+        lookups.key_set(store_id, key, value, expires_in)
+
+
+def counter_incr(actor: Actor, store_id: str, key: bytes, delta: int, expires_in: int | None = None) -> int:
+    """One `Lookups.counter_incr`."""
+    with Lookups(actor) as lookups:
+        return lookups.counter_incr(store_id, key, delta, expires_in)
+
+
+def key_delete(actor: Actor, store_id: str, key: bytes) -> None:
+    """One `Lookups.key_delete`."""
+    with Lookups(actor) as lookups:
+        lookups.key_delete(store_id, key)

@@ -1,0 +1,202 @@
+"""Removing what has expired: on request, on schedule, in the foreground; always one at a time for a store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from stores import cron, keyclasses
+from stores.errors import BadConfig, Busy, StoreError
+from stores.models import Census, Run, RunAction, RunState, Store
+from stores.registry import open_store
+from stores.services import access, census, runs
+from stores.services.actor import Actor
+from stores.services.leases import Lease
+from stores.types import Pace
+
+LATE: Final = timedelta(minutes=30)
+"""A scheduled purge that could not begin within this time is recorded as missed instead of running in working hours."""
+
+_SLOTS: Final = UUID("5f4cbb8e-6f0c-4a8c-9a3e-0a9d3b5f3c11")
+
+Progress = Callable[[Run], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a purge would remove, from a census: exact for that moment. `classes` maps slug (None: user keys) to counts."""
+
+    at: datetime
+    seconds: float
+    exact: bool
+    scanned: int
+    values: int
+    counters: int
+    locks: int
+    corrupt: int
+    bytes: int
+    classes: tuple[dict[str, Any], ...]
+
+
+def start(actor: Actor, store: Store, pace: Pace = Pace.GENTLE, due_at: datetime | None = None) -> Run:
+    """Record a purge and hand it to the workers. Raises Busy, ReadOnly, NotSupported (Redis, static), and what the store says."""
+    require_purges(store)
+    run = runs.create(actor, store, RunAction.PURGE, pace=pace, due_at=due_at)
+    runs.queue(run)
+    return run
+
+
+def run_in_foreground(actor: Actor, store: Store, pace: Pace = Pace.NORMAL, on_progress: Progress | None = None) -> Run:
+    """Purge in this process and answer the finished run, whatever its state. Raises as `start` before anything is done.
+
+    If this process dies, a worker finishes the run.
+    """
+    require_purges(store)
+    run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace).pk)
+    if run is None:
+        raise Busy("A worker has taken the run already.", "Look at it under Runs.")
+    with Lease(run, foreground=True) as lease:
+        _purge(lease, on_progress)
+    run.refresh_from_db()
+    return run
+
+
+def execute(run_id: UUID | str) -> Run | None:
+    """Worker side: claim a queued purge and do it; None when it is not there to be claimed (a repeated message)."""
+    run = runs.claim(run_id)
+    if run is None:
+        return None
+    with Lease(run) as lease:
+        _purge(lease)
+    run.refresh_from_db()
+    return run
+
+
+def scheduled(store_id: str, now: datetime | None = None) -> Run | None:
+    """Start the purge of the present slot of a store's schedule; None when there is nothing to do.
+
+    The slot's time decides the run's id, so that a beat that fires twice starts it once. A slot that is 30 minutes old is
+    recorded as missed; a refusal (another purge still running, store read only) as failed.
+    """
+    store = Store.objects.filter(pk=store_id).first()
+    if store is None or not store.purge_frequency or store.purge_paused or not store.enabled:
+        return None
+    moment = now or timezone.now()
+    due = _slot(store, moment)
+    if due is None or Run.objects.filter(store=store, action=RunAction.PURGE, due_at=due).exists():
+        return None
+    slot = uuid5(_SLOTS, f"{store.id} {due.timestamp():.0f}")
+    unstarted = partial(runs.record_unstarted, store, RunAction.PURGE, due_at=due, id=slot)
+    if moment - due > LATE:
+        return unstarted(RunState.MISSED, "kvadmin was not running at that time.")
+    try:
+        access.require_writable(store)
+        run = runs.create(Actor.system(), store, RunAction.PURGE, pace=Pace(store.purge_pace), due_at=due, id=slot)
+    except StoreError as error:
+        return unstarted(RunState.FAILED, str(error))
+    runs.queue(run)
+    return run
+
+
+def preview(store: Store, actor: Actor) -> Preview:
+    """Count the store now and say what a purge would remove; changes nothing there. Costs a census."""
+    require_purges(store)
+    return preview_of(census.count(store, actor))
+
+
+def preview_of(counted: Census) -> Preview:
+    """What a purge would have removed at the time of a census."""
+    total = counted.details["expired"]["total"]
+    return Preview(
+        at=counted.at,
+        seconds=counted.seconds,
+        exact=counted.exact,
+        scanned=sum(counted.total[name] for name in ("keys", "counters", "locks")),
+        values=total["values"],
+        counters=total["counters"],
+        locks=total["locks"],
+        corrupt=counted.corrupt,
+        bytes=total["bytes"],
+        classes=tuple(counted.details["expired"]["classes"]),
+    )
+
+
+def require_purges(store: Store) -> None:
+    """Raise ReadOnly or NotSupported with the reason when this store cannot be purged; opens it to see."""
+    access.require_writable(store)
+    with open_store(store) as backend:
+        access.require(store, backend, "purges")
+
+
+def json_run(run: Run) -> dict[str, Any]:
+    """What `purge --json` prints; a public interface."""
+    return {
+        "id": str(run.pk),
+        "store": run.store_name,
+        "state": run.state,
+        "pace": run.pace,
+        "seconds": round(run.seconds, 3),
+        "scanned": run.scanned,
+        "values": run.values,
+        "counters": run.counters,
+        "locks": run.locks,
+        "corrupt": run.corrupt,
+        "bytes": run.bytes,
+        "longest_ms": round(run.longest_ms, 1),
+        "error": run.error or None,
+    }
+
+
+def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
+    """One pass from the run's position on, slice by slice, until the end or a wish to stop."""
+    store, run = lease.store, lease.run
+    access.require_writable(store)
+    version = store.effective_version
+    with open_store(store) as backend:
+        access.require(store, backend, "purges")
+        pace = Pace(run.pace)
+        steps = backend.purge(_began(run), pace, run.position, lambda key: keyclasses.is_lock(key, version))
+        while not lease.stopped:
+            began = time.monotonic()
+            step = next(steps, None)
+            if step is None:
+                break
+            took = time.monotonic() - began
+            lease.add(step, took * 1000)
+            if on_progress is not None:
+                on_progress(run)
+            lease.wait(pause_after(pace, took))
+    lease.save(force=True)
+
+
+def _began(run: Run) -> int:
+    """The moment that decides what has expired: the first start, also after a crash."""
+    return int((run.started_at or timezone.now()).timestamp())
+
+
+def _slot(store: Store, moment: datetime) -> datetime | None:
+    """The schedule's last due time; None for a schedule that is not valid."""
+    try:
+        return cron.latest_run(cron.parse(store.purge_frequency), moment, server_zone())
+    except BadConfig:
+        return None
+
+
+def server_zone() -> ZoneInfo:
+    """The zone of schedules and of times as people type them."""
+    zone = timezone.get_default_timezone()
+    assert isinstance(zone, ZoneInfo)
+    return zone
+
+
+def pause_after(pace: Pace, seconds: float) -> float:
+    """How long to leave the store alone after a slice that took so long."""
+    return {Pace.GENTLE: 1.0, Pace.NORMAL: 0.25, Pace.FAST: 0.0}[pace] * seconds

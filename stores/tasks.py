@@ -1,0 +1,44 @@
+"""Celery tasks: parse, call a service. Runs go to the queue `runs`, all others are short."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from stores.services import census, purge, runs, trash
+
+
+@shared_task
+def run_purge(run_id: str) -> None:
+    """Do a queued purge; a repeated message does nothing."""
+    purge.execute(run_id)
+
+
+@shared_task
+def run_census(run_id: str) -> None:
+    """Do a queued census; a repeated message does nothing."""
+    census.execute(run_id)
+
+
+@shared_task
+def scheduled_purge(store_id: str) -> None:
+    """Start the purge that a store's schedule wants now."""
+    purge.scheduled(store_id)
+
+
+@shared_task
+def sweep_runs() -> None:
+    """Send lost runs again; every 30 seconds."""
+    runs.sweep()
+
+
+@shared_task
+def heartbeat() -> None:
+    """A sign of life of beat and worker; every 20 seconds."""
+    runs.beat()
+
+
+@shared_task
+def tidy() -> None:
+    """Throw away old trash and old runs; daily."""
+    trash.empty_expired()
+    runs.prune()
