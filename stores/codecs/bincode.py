@@ -210,6 +210,35 @@ def detect(payload: bytes) -> tuple[Encoding, Variable | None]:
         return "binary", None
 
 
+# a payload as a Sieve script of one version reads and writes it
+
+
+def as_sieve_reads(payload: bytes, version: str) -> Variable:
+    """What `key_get` gives a script: that version's bincode with trailing bytes allowed, else the payload as lossy text.
+
+    A value of the other bincode is misread, exactly as Stalwart misreads it (a bincode 1 text becomes empty text from 0.12 on).
+    """
+    if not payload:
+        return ""
+    reader = Reader(payload)
+    try:
+        return _variable_1(reader, 0) if sieve_bincode(version) == 1 else _variable_2(reader, 0)
+    except ValueError:
+        return payload.decode("utf-8", "replace")
+
+
+def as_sieve_writes(value: Variable, version: str) -> bytes:
+    """The payload of `key_set`; empty text is an empty payload in every version."""
+    if value == "" and isinstance(value, str):
+        return b""
+    return encode_variable_1(value) if sieve_bincode(version) == 1 else encode_variable_2(value)
+
+
+def sieve_bincode(version: str) -> int:
+    """1 up to 0.11, 2 from 0.12 on."""
+    return 1 if int(version.partition(".")[2] or 11) < 12 else 2
+
+
 # OAuth codes and certificates up to 0.11, inside an LZ4 block
 
 

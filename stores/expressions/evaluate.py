@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -107,6 +107,8 @@ class Context:
     steps: int = 0
     asked: int = 0
     deadline: float | None = None
+    functions: Callable[[str, list[Value]], Value | None] | None = None
+    """Asked before the functions here; None says that it does not know the name."""
 
     @property
     def style(self) -> Style:
@@ -234,7 +236,7 @@ def _binary(operator: str, left: Value, right: Value) -> Value:
 DNS_TYPES = frozenset({"ip", "ipv4", "ipv6", "mx", "ptr", "txt"})
 
 
-def _shaped(answer: list[list[Value]] | int) -> Value:
+def shape_rows(answer: list[list[Value]] | int) -> Value:
     """No row is empty text, one value stands alone, one row is an array, more are an array of arrays."""
     if isinstance(answer, int):
         return answer
@@ -246,6 +248,9 @@ def _shaped(answer: list[list[Value]] | int) -> Value:
 def _call(name: str, arguments: list[Value], context: Context, style: Style, at: int) -> Value:
     pure = PURE.get(name)
     try:
+        own = context.functions(name, arguments) if context.functions is not None else None
+        if own is not None:
+            return own
         if pure is not None:
             return pure[1](arguments, style)
         if name == "is_ip_in_cidr":
@@ -274,7 +279,7 @@ def _ask(name: str, arguments: list[Value], lookups: Lookups, style: Style) -> V
         case "counter_get":
             return lookups.counter_get(words[0], words[1])
         case "sql_query":
-            return _shaped(lookups.sql_query(words[0], words[1], array(arguments[2])))
+            return shape_rows(lookups.sql_query(words[0], words[1], array(arguments[2])))
         case "dns_query":
             return lookups.dns_query(words[0], words[1]) if words[1] in DNS_TYPES else EMPTY
     return int(lookups.is_local(name, words[0] if len(words) > 1 else "", words[-1]))
