@@ -11,6 +11,10 @@ from tests.contract.harness import Harness, SettableClock, StoreUnderTest
 
 HARNESSES: dict[str, str] = {
     "memory": "tests.contract.memory:MemoryHarness",
+    "redis-valkey9": "tests.contract.redis:RedisHarness",
+    "redis-redis7": "tests.contract.redis:Redis7Harness",
+    "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
+    "static": "tests.contract.static:StaticHarness",
 }
 """Name -> `module:class` of a Harness, created without arguments. It skips (by name) when its server is missing."""
 

@@ -1,0 +1,208 @@
+"""The folder of a RocksDB database, looked at from outside: is it one, who has it open, may kvadmin write there.
+
+Nothing here opens the database, and nothing is ever written into its folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from stores.errors import StoreRefused
+
+LOCK_FILE: Final = "LOCK"
+_LIVE_FILE: Final = re.compile(r"CURRENT|IDENTITY|MANIFEST-\d+|\d+\.(sst|log|blob)")
+"""What a reader needs. Not linked: LOCK, whose lock would be lost with a closed descriptor; options and logs."""
+_OPTIONS_FILE: Final = re.compile(r"OPTIONS-\d+")
+_FLOCK: Final = struct.Struct("hhqqi0q")
+"""`struct flock` of 64-bit Linux: type, whence, start, length, process."""
+
+
+def inspect(path: Path) -> None:
+    """Raise StoreRefused, with what to do, unless the path is the folder of a RocksDB database that can be read."""
+    with refused_by_system(path):
+        names = names_in(path)
+    if "CURRENT" not in names:
+        raise StoreRefused(
+            f"{path} is not a RocksDB database: it has no file CURRENT.",
+            "Give the folder of `store.<id>.path`; it appears when the mail server first starts.",
+        )
+    with refused_by_system(path):
+        os.close(os.open(path / "CURRENT", os.O_RDONLY))
+
+
+def names_in(path: Path) -> frozenset[str]:
+    """The names of everything in a folder."""
+    with os.scandir(path) as entries:
+        return frozenset(entry.name for entry in entries)
+
+
+@contextmanager
+def refused_by_system(path: Path) -> Iterator[None]:
+    """Translate what the operating system says about the folder."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreRefused(
+            f"There is no folder {path}.", "Check the path; kvadmin has to run on the mail server's own machine to read RocksDB."
+        ) from None
+    except NotADirectoryError:
+        raise StoreRefused(f"{path} is a file, not the folder of a RocksDB database.", "Give the folder of `store.<id>.path`.") from None
+    except PermissionError:
+        raise StoreRefused(
+            f"{path} is not readable for the user {user_name(os.geteuid())}.",
+            f"Run kvadmin as {_owner_name(path)}, or let its group read the folder.",
+        ) from None
+    except OSError as error:
+        raise StoreRefused(f"{path} cannot be read: {error.strerror}.", "Check the disk and the path.") from None
+
+
+def engine_version(path: Path) -> str:
+    """The RocksDB version that last opened the database for writing, as its newest options file says; empty when unknown."""
+    files = sorted((name for name in names_in(path) if _OPTIONS_FILE.fullmatch(name)), reverse=True)
+    for name in files[:1]:
+        try:
+            head = (path / name).read_text(errors="replace")[:2000]
+        except OSError:
+            return ""
+        found = re.search(r"rocksdb_version=([0-9.]+)", head)
+        return found[1] if found else ""
+    return ""
+
+
+def link_live_files(source: Path, folder: Path) -> None:
+    """Make `folder` a picture of the database: one symbolic link for each file a reader needs, none for those that are gone."""
+    with refused_by_system(source):
+        wanted = {name for name in names_in(source) if _LIVE_FILE.fullmatch(name)}
+    present = {name for name in names_in(folder) if _LIVE_FILE.fullmatch(name)}
+    for name in present - wanted:
+        (folder / name).unlink(missing_ok=True)
+    for name in wanted - present:
+        (folder / name).symlink_to(source / name)
+
+
+def holder(path: Path) -> int | None:
+    """The process that has the database open for writing: its id, 0 when it cannot be named, None when there is none.
+
+    Asks the system about the lock and never takes it. Must not be called in the process that holds it: closing the
+    descriptor would give the lock up.
+    """
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, process = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None if kind == fcntl.F_UNLCK else max(0, process)
+
+
+def held_by(process: int) -> str:
+    """Why nothing can be written: the process that holds the lock, by name where the system tells."""
+    try:
+        name = Path(f"/proc/{process}/comm").read_text().strip() if process else ""
+    except OSError:
+        name = ""
+    who = f"process {process} ({name})" if name else f"process {process}" if process else "another process"
+    return (
+        f"RocksDB lets one process write, and {who} has this database open. Stop the mail server to edit or purge here, "
+        "or use the mail server's own purge."
+    )
+
+
+def why_not_writable(path: Path) -> str:
+    """Why this user must not write into the folder; empty when it may. Files of a foreign owner would lock the server out."""
+    try:
+        owner = path.stat().st_uid
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror}."
+    if os.geteuid() not in (0, owner):
+        return (
+            f"The database belongs to the user {user_name(owner)}; files written by {user_name(os.geteuid())} could not be read "
+            f"by the mail server. Run kvadmin as {user_name(owner)}."
+        )
+    if not os.access(path, os.W_OK | os.X_OK):
+        return f"The folder {path} is read only."
+    return ""
+
+
+def give_to_owner(path: Path, before: frozenset[str]) -> None:
+    """As root: hand the files that appeared since `before` to the owner of the folder, so that the server can open them."""
+    if os.geteuid() != 0:
+        return
+    folder = path.stat()
+    for name in names_in(path) - before:
+        os.chown(path / name, folder.st_uid, folder.st_gid, follow_symlinks=False)
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner_name(path: Path) -> str:
+    try:
+        return f"its owner {user_name(path.stat().st_uid)}"
+    except OSError:
+        return "the owner of the folder"
+
+
+def work_folder() -> Path:
+    """This user's own folder for links, logs and option files, under the system's temporary folder; made when missing."""
+    folder = Path(tempfile.gettempdir()) / f"kvadmin-rocksdb-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or folder.is_symlink():
+        raise StoreRefused(f"{folder} belongs to somebody else or is open to others.", "Remove it, or set TMPDIR to a folder of your own.")
+    return folder
+
+
+class ScratchFolder:
+    """A folder that lives as long as this object; what a killed process left behind is removed by the next one."""
+
+    _FLAG: Final = "in-use"
+
+    def __init__(self) -> None:
+        root = work_folder()
+        _remove_abandoned(root, self._FLAG)
+        self.path = Path(tempfile.mkdtemp(prefix="view-", dir=root))
+        self._flag = os.open(self.path / self._FLAG, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._flag, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it. Safe to call twice."""
+        if self._flag >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._flag)
+            self._flag = -1
+
+
+def _remove_abandoned(root: Path, flag_name: str) -> None:
+    """Remove the scratch folders whose flag nobody holds any more."""
+    for folder in root.glob("view-*"):
+        try:
+            flag = os.open(folder / flag_name, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(flag, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(flag)

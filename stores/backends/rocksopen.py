@@ -1,0 +1,263 @@
+"""Opening RocksDB through rocksdict: beside a live server as a reader, or alone as the one writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, cast
+
+from rocksdict import AccessType, DbClosedError, Options, Rdict, WriteBatch, WriteOptions
+
+from stores.backends import rocksfiles
+from stores.backends.merging import Pair
+from stores.codecs.rocksoptions import options_text
+from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+
+ATTEMPTS: Final = 8
+"""How often to look again when the server removes a file between the look at its folder and the opening."""
+MANY_FILES: Final = 12
+"""Compact a table when this many small files have gathered: each session of edits adds one."""
+_DRIVER_FILE: Final = "rocksdict-config.json"
+"""What the driver leaves in every folder it opens; removed from the server's."""
+
+
+class FileVanished(StoreUnavailable):
+    """A file of the database went away while it was opened: look again."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what RocksDB says into errors that tell what to do. The driver raises bare `Exception`s with RocksDB's text."""
+    try:
+        yield
+    except DbClosedError:
+        raise StoreUnavailable(f"The database {path} was closed meanwhile.", "Try again.") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise _translate(path, str(error)) from None
+
+
+def _translate(path: Path, said: str) -> StoreError:
+    low = said.lower()
+    if "lock file" in low or "lock hold by current process" in low:
+        return ReadOnly(rocksfiles.held_by(0))
+    if "no such file or directory" in low:
+        return FileVanished(f"A file of the database {path} is missing: {said}", "Try again; if it stays away the database is damaged.")
+    if "permission denied" in low:
+        return StoreRefused(
+            f"Files of the database {path} are not readable for {rocksfiles.user_name(os.geteuid())}.",
+            "Run kvadmin as the mail server's user, or let its group read the folder.",
+        )
+    if "no space left" in low:
+        return StoreUnavailable(f"The disk of {path} is full.", "Make room; nothing was written.")
+    if low.startswith("not implemented") or "newer version" in low or "unknown footer" in low or "unsupported" in low:
+        return StoreRefused(
+            f"The database {path} was written by a newer RocksDB than this one can read: {said}",
+            "Update kvadmin's Python package rocksdict.",
+        )
+    if "merge operator" in low or "merge_operator" in low:
+        return StoreRefused(f"The walk over {path} ended early: {said}", "Report this; what was read so far is not complete.")
+    if low.startswith("corruption"):
+        return StoreRefused(f"The database {path} is damaged: {said}", "Restore it from a backup, or let the mail server repair it.")
+    return StoreUnavailable(f"RocksDB could not read {path}: {said}", "Look at the mail server's log and the disk.")
+
+
+class Tables:
+    """An open database: the tables `m` and `y` (`n` before 0.11) of one store."""
+
+    def __init__(self, path: Path, database: Rdict, counters: str) -> None:
+        self.path = path
+        self.database = database
+        self.values = database.get_column_family("m")
+        self.numbers = database.get_column_family(counters)
+
+    def close(self) -> None:
+        """Close the database. Walks that are still running end with StoreUnavailable."""
+        for table in (self.values, self.numbers, self.database):
+            table.close()
+
+    def items(self, table: Rdict, start: bytes) -> Iterator[Pair]:
+        """Rows of a table from `start` on, as of now. Ends quietly on errors: call `require_end` after the last row."""
+        return cast(Iterator[Pair], table.items(from_key=start))
+
+    def require_end(self, table: Rdict, last: bytes) -> None:
+        """Raise what stopped a walk whose last row was `last` (or that began there and saw none), if it was not the end."""
+        with translated(self.path):
+            iterator = table.iter()
+            iterator.seek(last)
+            if iterator.valid() and iterator.key() == last:
+                iterator.next()
+            iterator.status()
+
+    def rows(self, table: Rdict, start: bytes, end: bytes | None = None) -> Iterator[Pair]:
+        """Rows from `start` up to, not including, `end`, as of now. Raises when the walk is cut short."""
+        return self._checked(table, self.items(table, start), start, end)
+
+    def _checked(self, table: Rdict, found: Iterator[Pair], start: bytes, end: bytes | None) -> Iterator[Pair]:
+        last = start
+        for pair in found:
+            last = pair[0]
+            if end is not None and last >= end:
+                return
+            yield pair
+        self.require_end(table, last)
+
+
+def families_of(path: Path) -> tuple[str, ...]:
+    """The column families of the database, as its manifest lists them."""
+    rocksfiles.inspect(path)
+    with translated(path):
+        return tuple(Rdict.list_cf(str(path)))
+
+
+def counter_family(path: Path, families: tuple[str, ...], version: str) -> str:
+    """The family that holds the numbers. Raises StoreRefused when a table of this version is missing."""
+    wanted = "n" if version == "0.10" else "y"
+    missing = [name for name in ("m", wanted) if name not in families]
+    if missing:
+        raise StoreRefused(
+            f"The database {path} has no column family {' and '.join(missing)}.",
+            "Check the server's version: up to 0.10 the numbers are in `n`, later in `y`; other programs' databases have neither.",
+        )
+    return wanted
+
+
+def _options(families: tuple[str, ...], folder: Path) -> tuple[Options, dict[str, Options]]:
+    """Options made from a file of ours; the driver has no other way to name a merge operator."""
+    options = folder / "options"
+    options.mkdir(exist_ok=True)
+    (options / "OPTIONS-000001").write_text(options_text(families, str(folder)))
+    return Options.load_latest(str(options))
+
+
+class Secondary:
+    """A reader beside the live server: sees its writes after `refresh`, takes no lock, leaves nothing in its folder.
+
+    Opening costs 5 to 20 ms plus 2 µs for each row in the server's write-ahead log, which can be seconds.
+    """
+
+    def __init__(self, path: Path, version: str) -> None:
+        self.path = path
+        families = families_of(path)
+        counters = counter_family(path, families, version)
+        self._scratch = rocksfiles.ScratchFolder()
+        self._linked_at = 0
+        try:
+            self.tables = self._open(tuple(name for name in ("default", "m", counters) if name in families), counters)
+        except BaseException:
+            self._scratch.remove()
+            raise
+        self.identity = _identity(path)
+
+    def _open(self, families: tuple[str, ...], counters: str) -> Tables:
+        picture, own = self._scratch.path / "database", self._scratch.path / "own"
+        picture.mkdir()
+        options, of_family = _options(families, self._scratch.path)
+        for attempt in range(ATTEMPTS):
+            self._link(only_if_changed=False)
+            try:
+                with translated(self.path):
+                    opened = Rdict(str(picture), options, of_family, AccessType.secondary(str(own)))
+                    return Tables(self.path, opened, counters)
+            except FileVanished:
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _link(self, only_if_changed: bool) -> None:
+        """Bring the links up to date; the folder's time tells whether files came or went since the last look."""
+        with rocksfiles.refused_by_system(self.path):
+            changed = self.path.stat().st_mtime_ns
+        if not only_if_changed or changed != self._linked_at:
+            rocksfiles.link_live_files(self.path, self._scratch.path / "database")
+            self._linked_at = changed
+
+    def refresh(self) -> None:
+        """See what the server has written since. Costs about 2 ms. Raises FileVanished when it has to be opened anew."""
+        if _identity(self.path) != self.identity:
+            raise FileVanished(f"The database {self.path} has been replaced.", "Try again.")
+        for attempt in range(ATTEMPTS):
+            self._link(only_if_changed=attempt == 0)
+            try:
+                with translated(self.path):
+                    self.tables.database.try_catch_up_with_primary()
+                    return
+            except FileVanished:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def close(self) -> None:
+        """Close and remove the links. Safe to call twice."""
+        self.tables.close()
+        self._scratch.remove()
+
+
+def _identity(path: Path) -> tuple[int, bytes]:
+    """Tells a database from another one put in its place."""
+    with rocksfiles.refused_by_system(path):
+        folder = path.stat().st_ino
+    try:
+        return folder, (path / "IDENTITY").read_bytes()
+    except OSError:
+        return folder, b""
+
+
+class Writer:
+    """The database opened alone, RocksDB's LOCK held: while it is open the mail server cannot start.
+
+    The caller has made sure that nobody of this process holds it. Raises ReadOnly when somebody else does.
+    """
+
+    def __init__(self, path: Path, version: str) -> None:
+        self.path = path
+        why = rocksfiles.why_not_writable(path)
+        if why:
+            raise ReadOnly(why)
+        families = families_of(path)
+        counters = counter_family(path, families, version)
+        self._scratch = rocksfiles.ScratchFolder()
+        self._before = rocksfiles.names_in(path)
+        try:
+            options, of_family = _options(families, self._scratch.path)
+            with translated(path):
+                self.tables = Tables(path, Rdict(str(path), options, of_family, AccessType.read_write()), counters)
+        except BaseException:
+            self._tidy()
+            raise
+        rocksfiles.give_to_owner(path, self._before)
+        self.values_handle = self.tables.database.get_column_family_handle("m")
+        self.numbers_handle = self.tables.database.get_column_family_handle(counters)
+
+    def write(self, batch: WriteBatch, durable: bool = True) -> None:
+        """Commit in one step. `durable` waits for the disk."""
+        options = WriteOptions()
+        options.sync = durable
+        with translated(self.path):
+            self.tables.database.write(batch, options)
+
+    def sync(self) -> None:
+        """Bring to the disk what was written without waiting."""
+        with translated(self.path):
+            self.tables.database.flush_wal(sync=True)
+
+    def close(self) -> None:
+        """Give the LOCK back and leave the folder as the server expects it."""
+        del self.values_handle, self.numbers_handle
+        try:
+            with translated(self.path):
+                for table in (self.tables.values, self.tables.numbers):
+                    if int(table.property_value("rocksdb.num-files-at-level0") or 0) >= MANY_FILES:
+                        table.compact_range(None, None)
+        finally:
+            self.tables.close()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if _DRIVER_FILE not in self._before:
+            (self.path / _DRIVER_FILE).unlink(missing_ok=True)
+        rocksfiles.give_to_owner(self.path, self._before)
+        self._scratch.remove()
+
