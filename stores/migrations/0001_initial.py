@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Store',
             fields=[
-                ('id', models.CharField(max_length=191, primary_key=True, serialize=False, validators=[django.core.validators.RegexValidator('^[^\\x00-\\x20/\\\\?#%\\x7f]+$', 'Use letters, digits, dots, dashes; no blanks, slashes, ?, # or %.')])),
+                ('id', models.CharField(max_length=191, primary_key=True, serialize=False, validators=[django.core.validators.RegexValidator('^[^\\x00-\\x20/\\\\?#%\\x7f]+\\Z', 'Use letters, digits, dots, dashes; no blanks, slashes, ?, # or percent signs.')])),
                 ('type', models.CharField(max_length=40)),
                 ('settings', stores.models.fields.EncryptedJSONField(default=dict)),
                 ('version', models.CharField(blank=True, choices=[('0.10', '0.10'), ('0.11', '0.11'), ('0.12', '0.12'), ('0.13', '0.13'), ('0.14', '0.14'), ('0.15', '0.15'), ('0.16', '0.16')], help_text='empty: detected', max_length=8)),

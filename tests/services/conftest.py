@@ -1,0 +1,99 @@
+"""Stores for the service tests: memory stores of one test each, and the captured SQLite databases in copies."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
+from stores.backends.base import Backend
+from stores.codecs.rows import marker_row, value_row
+from stores.models import Store
+from stores.registry import open_store
+from stores.services import definitions
+from stores.services.actor import Actor
+from stores.types import Entry, Kind
+from tests.fixtures_path import FIXTURES
+
+ACTOR = Actor("ana", "page")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def actor() -> Actor:
+    return ACTOR
+
+
+@pytest.fixture
+def memory(db: None) -> Store:
+    """A store in this process, empty at the start of the test, the default lookup store."""
+    return new_memory("mem")
+
+
+def new_memory(store_id: str, **options: object) -> Store:
+    settings = {"name": f"test-{next(_numbers)}"}
+    return definitions.create_store(ACTOR, id=store_id, type="memory", settings=settings, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def captured(db: None, tmp_path: Path) -> Callable[..., Store]:
+    """A definition on a copy of a captured SQLite store: `captured("stalwart-0.11.8/sqlite/memstore-final.db")`."""
+
+    def define(path: str, store_id: str = "memstore", version: str = "0.11") -> Store:
+        source = FIXTURES / path
+        target = tmp_path / f"{store_id}.db"
+        shutil.copy(source, target)
+        return definitions.create_store(ACTOR, id=store_id, type="sqlite", settings={"path": str(target)}, version=version)
+
+    return define
+
+
+@contextmanager
+def opened(store: Store) -> Iterator[Backend]:
+    with open_store(store) as backend:
+        yield backend
+
+
+def plant(store: Store, key: bytes, value: bytes = b"", expires_at: int | None = None) -> Entry:
+    """A value as somebody else would write it, also one that has expired."""
+    with opened(store) as backend:
+        return backend.put(Entry(key, Kind.VALUE, value, None, expires_at, value_row(value, expires_at)))
+
+
+def plant_counter(store: Store, key: bytes, number: int, expires_at: int | None = None) -> Entry:
+    row = None if expires_at is None else marker_row(expires_at)
+    with opened(store) as backend:
+        return backend.put(Entry(key, Kind.COUNTER, None, number, expires_at, row))
+
+
+def plant_raw(store: Store, key: bytes, row: bytes) -> Entry:
+    """A row of `m` whatever its bytes."""
+    with opened(store) as backend:
+        return backend.put(Entry(key, Kind.VALUE, None, None, None, row))
+
+
+def stored(store: Store, key: bytes) -> Entry | None:
+    with opened(store) as backend:
+        return backend.get(key)
+
+
+def everything(store: Store) -> dict[bytes, Entry]:
+    with opened(store) as backend:
+        found, cursor = {}, None
+        while True:
+            page = backend.scan(cursor=cursor, limit=500)
+            found.update({entry.key: entry for entry in page.entries})
+            cursor = page.next
+            if cursor is None:
+                return found
+
+
+def soon(seconds: int = 3600) -> int:
+    return int(time.time()) + seconds
