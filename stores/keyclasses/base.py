@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
@@ -138,3 +138,17 @@ def patch(version: str) -> int | None:
     """ "0.11.3" -> 3, None when the version says no patch level."""
     found = _VERSION.match(version.strip())
     return int(found[2]) if found and found[2] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where a subject may have left something: one look-up, one prefix, or a scan of what begins with `key`."""
+
+    kind: Literal["exact", "prefix", "scan"]
+    key: bytes
+    """The key, the prefix, or for a scan the prefix that bounds it (empty: the whole store)."""
+    slug: str | None
+    why: str
+    """What is looked for: "failed logins of this address"."""
+    matches: Callable[[bytes], bool] = field(compare=False, repr=False, default=lambda key: True)
+    """Whether a key that was found is one of the subject's; a prefix and a scan find others too."""

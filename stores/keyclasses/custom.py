@@ -73,7 +73,7 @@ def read_custom(reading: Reading) -> Decoded:
     """A user key: total on any bytes."""
     key, entry = reading.key, reading.entry
     label = shown(key) if key else "(empty key)"
-    fields: dict[str, FieldValue] = {"key": shown(key, _PREVIEW)}
+    fields: dict[str, FieldValue] = {"key": shown(key)}
     parts = ((0, len(key), "name"),) if key else ()
     if entry.kind is Kind.COUNTER or (entry.value is None and entry.counter is not None):
         words = "no number" if entry.counter is None else f"{entry.counter:,}"
@@ -111,5 +111,5 @@ def read_static(reading: Reading) -> Decoded:
     """An entry of a static store: text both."""
     key, value = reading.key, reading.entry.value
     words = f"“{shown(value, 80)}”" if value else "empty" if value is not None else "no value"
-    fields: dict[str, FieldValue] = {"key": shown(key, _PREVIEW), "value": shown(value or b"", _PREVIEW)}
+    fields: dict[str, FieldValue] = {"key": shown(key), "value": shown(value or b"")}
     return reading.decoded(shown(key) if key else "(empty key)", words, fields)

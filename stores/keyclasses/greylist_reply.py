@@ -48,7 +48,7 @@ def _read_greylist(reading: Reading) -> Decoded:
 
 def pair_fields(joined: bytes) -> tuple[dict[str, FieldValue], list[Split]]:
     """The likeliest sender and recipient, all candidates, and whether there is more than one."""
-    text = shown(joined, 600)
+    text = shown(joined)
     ways = splits(text)
     fields: dict[str, FieldValue] = {"joined": text}
     if ways:
@@ -58,7 +58,7 @@ def pair_fields(joined: bytes) -> tuple[dict[str, FieldValue], list[Split]]:
 
 
 def _read_reply(reading: Reading) -> Decoded:
-    text = shown(reading.key[1:], 600)
+    text = shown(reading.key[1:])
     return reading.decoded(
         shown(reading.key[1:]), empty_value(reading, "sent, a reply to it passes"), {"message_id": text}, editable="trusted-reply",
         parts=((0, 1, f"class, {reading.cls.title}"), (1, len(reading.key), f"message id {shown(reading.key[1:])}")),

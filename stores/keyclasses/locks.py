@@ -135,7 +135,7 @@ def _read_index(reading: Reading) -> Decoded:
     return read_lock(reading, f"index task of change {number}", fields, parts)
 
 
-_TASKS: Final = {0: "index", 1: "train", 2: "calendar alarm", 3: "calendar invitation", 4: "merge threads"}
+TASKS: Final = {0: "index", 1: "train", 2: "calendar alarm", 3: "calendar invitation", 4: "merge threads"}
 
 
 def _task_numbers(key: bytes, at: int, most_tail: int) -> tuple[int, int, int, int] | None:
@@ -156,12 +156,12 @@ def _read_task(start: int) -> Callable[[Reading], Decoded]:
         key, found = reading.key, _task_numbers(reading.key, start, 1)
         assert found is not None  # the shape has checked it
         owner, document, middle, end = found
-        kind = _TASKS.get(key[1], f"task {key[1]}")
+        kind = TASKS.get(key[1], f"task {key[1]}")
         who = account(owner, reading.minor)
         fields: dict[str, FieldValue] = {"task": kind, **account_fields(owner, reading.minor), "document_id": document}
         parts = [_named(reading), (1, 2, f"kind, {kind}")]
         if start == 10:
-            fields["due"] = due_time(u64(key[2:10]))
+            fields |= {"due": due_time(u64(key[2:10])), "due_raw": u64(key[2:10])}
             parts.append((2, 10, "due"))
         parts += [(start, middle, who), (middle, end, f"document {document}")]
         if end < len(key):
@@ -215,7 +215,7 @@ def _train_shape(key: bytes) -> bool:
 
 
 def _due_shape(key: bytes) -> bool:
-    return 12 <= len(key) <= 21 and key[1] in _TASKS and _task_numbers(key, 10, 1) is not None
+    return 12 <= len(key) <= 21 and key[1] in TASKS and _task_numbers(key, 10, 1) is not None
 
 
 def _migration_shape(key: bytes) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass, StoreKind
+from stores.keyclasses.words import cut
 from stores.types import Entry, Kind
 
 Parts = tuple[tuple[int, int, str], ...]
@@ -78,7 +79,7 @@ class Reading:
         broken = self.entry.problem
         notes = " ".join(text for text in (note, self.note) if text)
         return Decoded(
-            self.cls.slug, self.cls.title, self.kind, label, "malformed" if broken else value_label, fields or {}, parts,
+            self.cls.slug, self.cls.title, self.kind, cut(label), "malformed" if broken else value_label, fields or {}, parts,
             () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken else editable,
             self.unverified, notes, broken or problem,
         )  # fmt: skip

@@ -55,6 +55,8 @@ def _window_of_text(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
         text = shown(reading.key[len(prefix) : -8])
         is_ip = ip_bytes(text) is not None
         fields: dict[str, FieldValue] = {"ip" if is_ip else name: text}
+        if prefix == b"jauth:":
+            fields["prefix"] = "jauth:"
         parts = (_head(reading, prefix), (len(prefix), len(reading.key) - 8, f"{'address' if is_ip else name} {text}"))
         return read_window(reading, text, fields, parts)
 
@@ -88,7 +90,7 @@ def _read_purge(reading: Reading) -> Decoded:
 
 
 def _read_pair(reading: Reading) -> Decoded:
-    key, text = reading.key, shown(reading.key[2:], 600)
+    key, text = reading.key, shown(reading.key[2:])
     fields: dict[str, FieldValue] = {"joined": text}
     parts: Parts = (_head(reading, b"g:"), (2, len(key), "address, sender and recipient"))
     label = text
@@ -100,7 +102,7 @@ def _read_pair(reading: Reading) -> Decoded:
 
 
 def _read_message(reading: Reading) -> Decoded:
-    text = shown(reading.key[2:], 600)
+    text = shown(reading.key[2:])
     parts = (_head(reading, b"m:"), (2, len(reading.key), f"message id {text}"))
     words = greylist_reply.empty_value(reading, "sent, a reply to it passes")
     return reading.decoded(text, words, {"message_id": text}, parts=parts, editable="trusted-reply")
@@ -120,7 +122,8 @@ def _reputation(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
             problem = "Not the score and count that the scripts of 0.10 keep."
             return reading.decoded(label, "not readable", fields, parts=parts, problem=problem)
         score, count = found
-        return reading.decoded(label, reputation.score_words(count, score), fields | reputation.score_fields(count, score), parts=parts)
+        fields |= reputation.score_fields(count, score)
+        return reading.decoded(label, reputation.score_words(count, score), fields, parts=parts, editable="reputation-sieve")
 
     return read
 

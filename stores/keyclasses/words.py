@@ -6,8 +6,10 @@ import hashlib
 import ipaddress
 from typing import Final
 
-LONGEST: Final = 200
-"""Characters of a text that a label or a field shows."""
+LONGEST: Final = 1000
+"""Characters of a text that a field carries."""
+LABEL: Final = 200
+"""Characters of a label."""
 RECOVERY: Final = 0xFFFFFFFF
 """Account number of the administrator who is in no directory (fallback administrator, from 0.16 recovery administrator)."""
 
@@ -18,6 +20,14 @@ def utf8(raw: bytes) -> str | None:
         return raw.decode()
     except UnicodeDecodeError:
         return None
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes of a text somebody gave, also when a command line smuggled raw bytes into it."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def is_utf8(raw: bytes) -> bool:
@@ -47,6 +57,11 @@ def shown(raw: bytes, longest: int = LONGEST) -> str:
 
 def _escaped(letter: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(letter) or "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="replace"))
+
+
+def cut(text: str, longest: int = LABEL) -> str:
+    """The text, or its beginning and an ellipsis."""
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def ip_text(raw: bytes) -> str:
