@@ -10,7 +10,9 @@ from typing import Final
 
 from django.core.cache import cache
 
+from stores.errors import StoreError
 from stores.models import Store
+from stores.services.abilities import abilities
 from stores.services.health import Health, health
 from stores.services.store_checks import STATIC
 
@@ -22,10 +24,11 @@ _lock: Final = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """A health and the Unix second it was seen."""
+    """A health, the Unix second it was seen, and why there is nothing to purge (empty where there is, or not known)."""
 
     health: Health
     at: float
+    no_purge: str = ""
 
     @property
     def fresh(self) -> bool:
@@ -40,7 +43,8 @@ def last_seen(ids: Iterable[str]) -> dict[str, Pulse]:
 
 def ask(store: Store) -> Pulse:
     """One round trip, remembered for the menus. Waits as long as the store's own time-out."""
-    pulse = Pulse(health(store), time.time())
+    found = health(store)
+    pulse = Pulse(found, time.time(), _no_purge(store) if found.milliseconds is not None else "")
     cache.set(_name(store.id), pulse, _KEPT_SECONDS)
     return pulse
 
@@ -65,6 +69,13 @@ def ask_all(stores: Iterable[Store], wait_seconds: float = 1.5) -> dict[str, Pul
         thread.join(max(0.0, deadline - time.monotonic()))
     fresh = {store_id: pulse for store_id, pulse in last_seen(store.id for store in wanted).items() if pulse.fresh}
     return known | fresh
+
+
+def _no_purge(store: Store) -> str:
+    try:
+        return abilities(store).purges
+    except StoreError:
+        return ""
 
 
 def forget(store_id: str) -> None:

@@ -1,0 +1,84 @@
+"""Purging now, purging on a schedule."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from django import forms
+
+from stores import cron
+from stores.errors import BadConfig
+from stores.forms.base import StyledForm
+from stores.types import Pace
+
+PACES: Final = ((Pace.GENTLE.value, "Gentle"), (Pace.NORMAL.value, "Normal"), (Pace.FAST.value, "Fast"))
+REPEATS: Final = (("", "Never"), ("hour", "Every hour"), ("day", "Every day"), ("week", "Every week"))
+WEEKDAYS: Final = tuple(
+    (str(number), name)
+    for number, name in enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"), start=1)
+)
+_CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
+
+
+class PaceForm(StyledForm):
+    """How hard a purge may press on the store."""
+
+    pace = forms.ChoiceField(label="Pace", choices=PACES, initial=Pace.GENTLE.value, widget=forms.RadioSelect)
+
+    @property
+    def chosen(self) -> Pace:
+        return Pace(self.cleaned_data["pace"])
+
+
+class ScheduleForm(StyledForm):
+    """One schedule in two forms: the picker, and the text as Stalwart writes it. `source` says which of them counts."""
+
+    repeat = forms.ChoiceField(label="Repeat", required=False, choices=REPEATS)
+    weekday = forms.ChoiceField(label="On", required=False, choices=WEEKDAYS)
+    at = forms.CharField(
+        label="At", required=False, max_length=5, widget=forms.TextInput(attrs={"class": "form-control kv-w-num", "placeholder": "03:00"})
+    )
+    frequency = forms.CharField(
+        label="As Stalwart writes it",
+        required=False,
+        max_length=64,
+        widget=forms.TextInput(attrs={"class": "form-control kv-w-raw", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    active = forms.BooleanField(label="Purge on schedule", required=False)
+    pace = forms.ChoiceField(label="Pace", choices=PACES, required=False)
+    source = forms.ChoiceField(required=False, choices=[("picker", "picker"), ("raw", "raw")])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("source") == "picker" and not self.errors:
+            cleaned["frequency"] = self._picked(cleaned)
+        elif cleaned.get("frequency"):
+            try:
+                cron.parse(cleaned["frequency"])
+            except BadConfig as error:
+                self.add_error("frequency", str(error))
+        return cleaned
+
+    def _picked(self, cleaned: dict[str, Any]) -> str:
+        repeat = cleaned["repeat"]
+        if not repeat:
+            return ""
+        clock = _CLOCK.match(cleaned["at"] or "03:00")
+        if clock is None:
+            self.add_error("at", "Write a time such as 03:00.")
+            return str(cleaned.get("frequency") or "")
+        hour, minute = int(clock[1]), int(clock[2])
+        if repeat == "hour":
+            return str(cron.Cron(minute))
+        return str(cron.Cron(minute, hour, int(cleaned["weekday"] or 1) if repeat == "week" else None))
+
+
+def picker_of(frequency: str) -> dict[str, str]:
+    """What the picker shows for a schedule; empty for one that is no schedule."""
+    try:
+        found = cron.parse(frequency)
+    except BadConfig:
+        return {"repeat": "", "weekday": "1", "at": "03:00"}
+    repeat = "hour" if found.hour is None else "day" if found.weekday is None else "week"
+    return {"repeat": repeat, "weekday": str(found.weekday or 1), "at": f"{found.hour or 0:02}:{found.minute:02}"}

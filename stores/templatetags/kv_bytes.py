@@ -1,0 +1,212 @@
+"""The only place where stored bytes become text on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django import template
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from stores import keyclasses
+from stores.models import Store
+from stores.services.keytokens import SealedKey, token_of
+from stores.services.rows import Row
+from stores.templatetags import words
+from stores.types import NEVER_HEADER, Entry, Kind
+
+register = template.Library()
+
+DOTS: Final = "••••••••"
+LINE_BYTES: Final = 64
+"""Bytes of a key that a list shows; the rest is counted."""
+SHOWN_BYTES: Final = 4096
+"""Bytes of a value that the key page shows in hex."""
+_PER_LINE: Final = 16
+
+Part = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HexLine:
+    """One line of a hex view: offset, bytes, meaning."""
+
+    offset: str
+    bytes: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HexBlock:
+    """A heading and its lines."""
+
+    title: str
+    lines: tuple[HexLine, ...]
+    note: str = ""
+
+
+def link_key(row: Row) -> bytes:
+    """The key for links and forms: sealed where it is a secret."""
+    return SealedKey(row.entry.key) if row.decoded.secret_key else row.entry.key
+
+
+@register.simple_tag
+def key_url(store: Store, row: Row, name: str = "key") -> str:
+    """The address of a key's page, or of one of its forms."""
+    return reverse(f"stores:{name}", args=[store.pk, link_key(row)])
+
+
+@register.filter
+def token(row: Row) -> str:
+    """The key as a form carries it, with the digest of the row on screen."""
+    return f"{token_of(link_key(row))}:{row.entry.etag}"
+
+
+@register.filter
+def class_byte(slug: str | None) -> str:
+    """`05`; nothing for classes that have no byte."""
+    found = keyclasses.CLASSES.get(slug) if slug else None
+    return "" if found is None or found.byte is None else f"{found.byte:02x}"
+
+
+@register.simple_tag
+def chip(row: Row) -> SafeString:
+    """The class of a key: its byte, then its name."""
+    byte = f"{row.entry.key[0]:02x}" if row.decoded.slug and row.entry.key else ""
+    if not byte:
+        return format_html('<span class="kv-chip is-text">{}</span>', row.decoded.title)
+    return format_html('<span class="kv-chip"><span class="kv-bytes">{}</span>{}</span>', byte, row.decoded.title)
+
+
+@register.simple_tag
+def keyline(row: Row) -> str:
+    """The key's bytes in one line, a blank between its fields; the secret ones as dots."""
+    key = row.entry.key
+    if row.decoded.secret_key:
+        return f"{key[:1].hex()} {DOTS}"
+    if not key:
+        return "no bytes"
+    pieces = " ".join(key[start:end].hex() for start, end, _ in _covered(row.decoded.parts, min(len(key), LINE_BYTES)))
+    return pieces if len(key) <= LINE_BYTES else f"{pieces}… {words.count(len(key))} bytes"
+
+
+@register.simple_tag
+def value_line(row: Row) -> str:
+    """What kind of row it is and how big, under the value in words."""
+    entry = row.entry
+    if entry.problem:
+        return f"malformed, {words.size(len(entry.row or b''))}"
+    if entry.kind is Kind.COUNTER:
+        return "counter"
+    if entry.kind is Kind.LOCK:
+        return "lock"
+    length = words.size(len(entry.value or b""))
+    return f"{length}, with a number" if entry.counter is not None else length
+
+
+@register.filter
+def key_title(row: Row) -> str:
+    """What a key is called in a heading: its subject, or its bytes when it has none."""
+    return row.decoded.label or (row.entry.key.hex() if row.entry.key else "the empty key")
+
+
+@register.simple_tag
+def hexview(row: Row, masked: bool = True) -> list[HexBlock]:
+    """Key and stored row, field by field. Secret parts are dots unless they were revealed."""
+    return list(_blocks(row, masked))
+
+
+def _blocks(row: Row, masked: bool) -> Iterator[HexBlock]:
+    entry, decoded = row.entry, row.decoded
+    yield _block(f"Key, {words.plural(len(entry.key), 'byte')}", entry.key, decoded.parts, masked and decoded.secret_key, 1)
+    if entry.row is None:
+        if entry.counter is not None:
+            yield HexBlock(f"The number is in y: {words.count(entry.counter)}. There is no row in m, so it never expires.", ())
+        return
+    number = "" if entry.counter is None or entry.expires_at_ms is not None else f"; the number is in y: {words.count(entry.counter)}"
+    header = _header(entry)
+    parts = (*header, *((start + _width(header), end + _width(header), text) for start, end, text in decoded.value_parts))
+    where = "Row in m" if header or entry.problem else "Value"
+    secret = masked and decoded.secret_value
+    yield _block(f"{where}, {words.plural(len(entry.row), 'byte')}{number}", entry.row, parts, secret, _width(header))
+
+
+def _header(entry: Entry) -> tuple[Part, ...]:
+    """The expiry header of a data store's row; Redis rows and static values have none."""
+    row = entry.row or b""
+    if entry.problem or len(row) < 8 or (entry.value is not None and len(row) == len(entry.value)):
+        return ()
+    if row[:8] == bytes(8) and entry.value is None:
+        return ((0, 8, "marks a counter"), (8, 16, f"expires {_moment(row[8:16])}"))
+    return ((0, 8, "never expires" if row[:8] == NEVER_HEADER else f"expires {_moment(row[:8])}"),)
+
+
+def _moment(stamp: bytes) -> str:
+    return words.absolute(int.from_bytes(stamp, "big"), "utc")
+
+
+def _width(header: Sequence[Part]) -> int:
+    return header[-1][1] if header else 0
+
+
+def _block(title: str, data: bytes, parts: Sequence[Part], secret: bool, visible: int) -> HexBlock:
+    """The lines of one run of bytes; of a secret one only the first `visible` bytes."""
+    shown = data[:visible] if secret else data[:SHOWN_BYTES]
+    width = 2 if len(data) <= 256 else 4 if len(data) <= 1 << 16 else 6
+    lines = []
+    for start, end, meaning in _covered(parts, len(shown)):
+        for at in range(start, end, _PER_LINE):
+            text = shown[at : min(end, at + _PER_LINE)]
+            lines.append(HexLine(f"{at:0{width}x}", text.hex(" "), meaning if at == start else _ascii(text, meaning)))
+    if secret and len(data) > visible:
+        lines.append(HexLine(f"{visible:0{width}x}", DOTS, f"hidden, {words.plural(len(data) - visible, 'byte')}"))
+        return HexBlock(title, tuple(lines))
+    rest = len(data) - len(shown)
+    return HexBlock(title, tuple(lines), f"{words.count(rest)} more bytes are not shown here." if rest else "")
+
+
+def _ascii(text: bytes, meaning: str) -> str:
+    return "" if meaning else "".join(chr(byte) if 32 <= byte < 127 else "." for byte in text)
+
+
+def _covered(parts: Sequence[Part], length: int) -> Iterator[Part]:
+    """The parts in order, the gaps between them filled, cut at `length`."""
+    at = 0
+    for start, end, meaning in sorted(parts):
+        if at < min(start, length):
+            yield at, min(start, length), ""
+        if start >= at and start < length and end > start:
+            yield start, min(end, length), meaning
+            at = end
+    if at < length:
+        yield at, length, ""
+
+
+@register.simple_tag
+def field_value(name: str, value: Any) -> SafeString | str:
+    """A decoded part as text: times as times, lists with commas, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return mark_safe('<span class="kv-muted">none</span>')
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, int) and is_time(name):
+        return format_html('{} <span class="kv-muted">{}</span>', words.absolute(value), words.relative(value))
+    return words.count(value) if isinstance(value, int) and abs(value) > 9999 and "id" not in name else str(value)
+
+
+def is_time(name: str) -> bool:
+    """Whether a part of that name holds Unix seconds."""
+    return name in ("window_start", "window_end", "expires", "expires_at", "not_before", "not_after", "due", "created", "start", "end") or (
+        name.endswith(("_at", "_time"))
+    )
+
+
+@register.filter
+def field_title(name: str) -> str:
+    """`window_start` -> `Window start`."""
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,133 @@
+"""Runs in words and as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from stores.models import Run, RunAction, RunState
+from stores.services.runs import eta_seconds
+from stores.templatetags import words
+from stores.templatetags.kv import icon
+
+register = template.Library()
+
+MARKS: Final = {
+    RunState.DONE: ("check", "ok", "done"),
+    RunState.FAILED: ("x", "bad", "failed"),
+    RunState.MISSED: ("alert-triangle", "warn", "missed"),
+    RunState.CANCELLED: ("ban", "", "cancelled"),
+    RunState.QUEUED: ("clock", "", "waiting"),
+    RunState.RUNNING: ("player-play", "", "running"),
+    RunState.PAUSED: ("player-pause", "warn", "paused"),
+}
+NAMES: Final = {RunAction.PURGE: "Purge", RunAction.CENSUS: "Count", RunAction.BULK: "Bulk change"}
+
+
+@register.simple_tag
+def run_icon(run: Run) -> SafeString:
+    """The state of a run as an icon that is read aloud."""
+    name, kind, label = MARKS[RunState(run.state)]
+    return icon(name, label, f"kv-is-{kind}" if kind else "kv-muted")
+
+
+@register.simple_tag
+def run_tag(run: Run) -> SafeString:
+    """The state of a run as a small word."""
+    _, kind, label = MARKS[RunState(run.state)]
+    shown = {"ok": " is-ok", "bad": " is-bad", "warn": " is-warn"}.get(kind, " is-accent" if run.state == RunState.RUNNING else "")
+    return format_html('<span class="kv-tag{}">{}</span>', shown, label)
+
+
+@register.filter
+def run_name(run: Run) -> str:
+    """`Purge of memstore`."""
+    return f"{NAMES[RunAction(run.action)]} of {run.store_name}"
+
+
+@register.filter
+def is_active(run: Run) -> bool:
+    """Whether the run is not over."""
+    return not RunState(run.state).finished
+
+
+@register.filter
+def run_result(run: Run) -> str:
+    """What a run did, or why not, in one line."""
+    state = RunState(run.state)
+    if state in (RunState.FAILED, RunState.MISSED):
+        return run.error or "no reason is on record"
+    if state is RunState.QUEUED:
+        return "waits for a worker"
+    done = f"counted {words.plural(run.scanned, 'key')}" if run.action == RunAction.CENSUS else f"removed {words.plural(run.removed, 'key')}"
+    if state is RunState.CANCELLED:
+        return f"{done} before it was cancelled"
+    if run.corrupt and run.action == RunAction.PURGE:
+        return f"{done}, went around {words.plural(run.corrupt, 'malformed row')}"
+    return done if run.action == RunAction.CENSUS or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"
+
+
+@register.filter
+def run_progress(run: Run) -> str:
+    """How far it is: `6,204 keys read, 8,140 a second, about 7 min left`."""
+    parts = [f"{words.plural(run.scanned, 'key')} read"]
+    if run.action == RunAction.PURGE:
+        parts.append(f"{words.count(run.removed)} removed")
+    if run.seconds >= 1 and run.scanned:
+        parts.append(f"{words.count(round(run.scanned / run.seconds))} a second")
+    left = eta_seconds(run)
+    if left is not None:
+        parts.append(f"about {words.span(left)} left")
+    return ", ".join(parts)
+
+
+@register.simple_tag
+def progress(run: Run, classes: str = "") -> SafeString:
+    """A real progress bar; without a known share it says that it is working."""
+    label = run_name(run)
+    if run.progress is None:
+        return format_html('<progress class="kv-progress {}" aria-label="{}"></progress>', classes, label)
+    share = round(100 * min(1.0, run.progress))
+    return format_html('<progress class="kv-progress {}" value="{}" max="100" aria-label="{}">{} %</progress>', classes, share, label, share)
+
+
+@register.filter
+def run_share(run: Run) -> str:
+    """`64 %`; nothing while it is not known."""
+    return "" if run.progress is None else f"{100 * min(1.0, run.progress):.0f} %"
+
+
+@register.simple_tag
+def run_chart(runs: Sequence[Run]) -> SafeString:
+    """Keys removed by each run, oldest left. Failed ones are bad, missed ones an outline."""
+    shown = list(reversed(runs))
+    if len(shown) < 2:
+        return mark_safe("")
+    top, step = max(1, *(run.removed for run in shown)), 860 / max(28, len(shown))
+    bars = [_bar(run, 4 + index * step, step - 8, top) for index, run in enumerate(shown)]
+    total = sum(run.removed for run in shown)
+    label = f"Keys removed by the last {len(shown)} runs: {words.count(total)} in all, at most {words.count(top)} at once"
+    failed = sum(run.state in (RunState.FAILED, RunState.MISSED) for run in shown)
+    label += f"; {failed} failed or were missed" if failed else ""
+    first, last = (run.started_at or run.created_at for run in (shown[0], shown[-1]))
+    return format_html(
+        '<svg class="kv-chart is-long" viewBox="0 0 860 88" role="img" aria-label="{}">{}<line class="ax" x1="0" x2="860" y1="70.5" y2="70.5"/>'
+        '<text x="4" y="84">{}</text><text x="{}" y="84" text-anchor="end">{}</text></svg>',
+        label,
+        format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1.5"/>', bars),
+        f"{first.day} {first:%b}",
+        f"{max(120, 4 + len(shown) * step - 8):.0f}",
+        f"{last.day} {last:%b}",
+    )
+
+
+def _bar(run: Run, x: float, width: float, top: int) -> tuple[str, str, str, str, str]:
+    height = max(2.0, 62 * run.removed / top)
+    kind = {RunState.FAILED: "b-bad", RunState.MISSED: "miss"}.get(RunState(run.state), "b" if run.removed else "b-soft")
+    if kind == "miss":
+        height = 24.0
+    return kind, f"{x:.1f}", f"{70 - height:.1f}", f"{width:.1f}", f"{height:.1f}"

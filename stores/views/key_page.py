@@ -1,0 +1,126 @@
+"""What the page of one key shows: which editors fit its value, its bytes, its history."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from stores import keyclasses
+from stores.forms import edit as forms
+from stores.models import AuditEntry, Store
+from stores.services import audit
+from stores.services.abilities import Abilities, abilities
+from stores.services.durations import in_words
+from stores.services.rows import Row
+from stores.templatetags import words
+from stores.types import Kind
+
+TEMPLATE = "stores/key.html"
+GONE = "stores/key_gone.html"
+HISTORY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """One way to edit the value."""
+
+    name: str
+    label: str
+    here: bool
+
+
+def editors(row: Row, wanted: str) -> list[Editor]:
+    """The ways that give this value back unchanged, best first; `wanted` is the one asked for in the address."""
+    value = row.entry.value or b""
+    small = len(value) <= forms.SHOWN_LIMIT
+    fits = {
+        "decoded": bool(row.decoded.editable) and row.decoded.editable != "counter" and not row.decoded.problem,
+        "json": small and forms.is_json(value),
+        "text": small and forms.is_text(value),
+        "hex": small,
+        "file": True,
+    }
+    labels = dict(forms.EDITORS)
+    if row.entry.kind is Kind.COUNTER:
+        names = ["decoded"] if fits["decoded"] else []
+    else:
+        names = [name for name in ("decoded", "json", "text", "hex", "file") if fits[name]]
+        names.sort(key=lambda name: name == "text" and not value)
+    chosen = wanted if wanted in names else names[0] if names else ""
+    return [Editor(name, labels[name], name == chosen) for name in names]
+
+
+def value_form(request: HttpRequest, store: Store, row: Row | None) -> forms.DecodedForm | forms.ValueForm:
+    """The form of a submitted value: decoded parts, or text, JSON, hex or a file."""
+    if request.POST.get("edit_as") == "decoded" and row is not None and row.decoded.editable:
+        return forms.DecodedForm(request.POST, editable=row.decoded.editable, version=store.effective_version)
+    return forms.ValueForm(request.POST, request.FILES, auto_id="value-%s")
+
+
+def blank_value_form(store: Store, row: Row, name: str) -> forms.DecodedForm | forms.ValueForm:
+    """The form of a page that is just being opened."""
+    seen = {"etag": row.entry.etag, "opened": row.decoded.value_label}
+    if name == "decoded":
+        parts = {**row.decoded.fields, **({"count": row.entry.counter} if row.entry.counter is not None else {}), **seen}
+        return forms.DecodedForm(editable=row.decoded.editable, version=store.effective_version, initial=parts)
+    value = row.entry.value or b""
+    text = value.hex(" ") if name == "hex" else value.decode() if name in ("text", "json") else ""
+    form = forms.ValueForm(initial={**seen, "edit_as": name, "value": text}, auto_id="value-%s")
+    form.fields["value"].widget.attrs["rows"] = min(20, max(3, text.count("\n") + len(text) // 70 + 1))
+    return form
+
+
+def expiry_form(row: Row) -> forms.ExpiryForm:
+    """The present expiry in all three ways of saying it."""
+    at = row.entry.expires_at
+    initial: dict[str, Any] = {"etag": row.entry.etag, "opened": _expiry_words(row), "how": "never" if at is None else "in"}
+    left = 0 if at is None else at - time.time()
+    if left > 0:
+        initial["span"] = in_words(left)
+    there = None if at is None else words.local(at)
+    if there is not None:
+        initial |= {"date": there.date(), "time": there.time()}
+    return forms.ExpiryForm(initial=initial, auto_id="expiry-%s")
+
+
+def _expiry_words(row: Row) -> str:
+    return "never expires" if row.entry.expires_at is None else f"expires {words.absolute(row.entry.expires_at)}"
+
+
+def history(store: Store, row: Row) -> list[AuditEntry]:
+    """The last changes of this key from here; one query."""
+    key = audit.key_text(row.entry.key, row.decoded.secret_key)
+    return list(AuditEntry.objects.filter(store_name=store.pk, key_hex=key)[:HISTORY])
+
+
+def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> dict[str, Any]:
+    """Everything on the page; `bound` holds a form that was sent and refused."""
+    can: Abilities = abilities(store)
+    ways = editors(row, request.POST.get("edit_as") or request.GET.get("edit", ""))
+    here = next((way.name for way in ways if way.here), "")
+    seen = {"etag": row.entry.etag, "opened": row.decoded.value_label}
+    editable_value = row.entry.kind in (Kind.VALUE, Kind.UNKNOWN) and not row.decoded.secret_value and not row.entry.problem
+    context: dict[str, Any] = {
+        "store": store,
+        "row": row,
+        "can": can,
+        "editors": ways,
+        "editor": here,
+        "class": keyclasses.CLASSES.get(row.decoded.slug or ""),
+        "history": history(store, row),
+        "edits_value": not can.writes and bool(here) and (editable_value or here == "decoded"),
+        "edits_number": not can.writes and row.entry.kind is Kind.COUNTER,
+        "edits_expiry": not can.writes and not can.expiry and not row.entry.problem,
+        "value_form": blank_value_form(store, row, here) if here else None,
+        "counter_form": forms.CounterForm(initial={**seen, "number": row.entry.counter}, auto_id="number-%s"),
+        "expiry_form": expiry_form(row),
+        "delete_form": forms.DeleteForm(initial=seen, auto_id="delete-%s"),
+        "lowers_limit": row.entry.kind is Kind.COUNTER and bool(row.decoded.slug),
+        "too_big": len(row.entry.value or b"") > forms.SHOWN_LIMIT,
+        "now": timezone.now(),
+    }
+    return context | bound

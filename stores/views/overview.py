@@ -1,0 +1,220 @@
+"""The first page: how every store is, what runs, what changed; a welcome page for visitors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from stores.errors import Busy, NotSupported
+from stores.models import AuditEntry, Census, Run, RunState, Store
+from stores.services import census as censuses
+from stores.services import runs, schedules
+from stores.services.definitions import StoreInfo, list_stores
+from stores.services.pulse import Pulse, ask_all
+from stores.templatetags import words
+from stores.templatetags.kv_shell import state_of
+from stores.views.common import actor_of, go, page, show
+
+CHANGES = 12
+WEEK = timedelta(days=7)
+POINTS = 600
+"""Census points read for all sparklines together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One store of the table. Figures are of the last census, None while there is none."""
+
+    info: StoreInfo
+    state: str
+    dot: str
+    message: str
+    server: str
+    milliseconds: float | None
+    seen: float | None
+    no_purge: str
+    keys: int | None
+    bytes: int
+    expired: int
+    counted_at: datetime | None
+    change: str
+    points: tuple[int, ...]
+    next_purge: datetime | None
+    purging: bool
+    last_run: Run | None
+
+    @property
+    def no_purge_short(self) -> str:
+        """Room for three words."""
+        return "read-only here" if self.info.read_only else "nothing to purge"
+
+    @property
+    def spark_label(self) -> str:
+        low, high = (min(self.points), max(self.points)) if self.points else (0, 0)
+        return f"Keys of {self.info.id}, 7 days: {words.count(low)} to {words.count(high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happened: a run that ended, or an act of somebody."""
+
+    at: datetime
+    run: Run | None = None
+    audit: AuditEntry | None = None
+
+    @property
+    def dot(self) -> str:
+        state = self.run.state if self.run else ""
+        return {RunState.DONE: "ok", RunState.FAILED: "bad", RunState.MISSED: "warn"}.get(RunState(state), "off") if state else "off"
+
+
+@login_not_required
+@require_safe
+@page
+def overview(request: HttpRequest) -> HttpResponse:
+    """All stores in one look. Asks the stores at most 1.5 s, and those asked 15 s ago not again."""
+    if not request.user.is_authenticated:
+        return show(request, "stores/landing.html", {})
+    infos = list_stores()
+    active = runs.active()
+    lines = store_lines(infos, active)
+    context = {
+        "lines": lines,
+        "title": headline(lines),
+        "troubled": [line for line in lines if line.dot in ("warn", "bad")],
+        "totals": totals(lines),
+        "sparks": any(len(line.points) > 1 for line in lines),
+        "first_run": len(lines) <= 1,
+        "active": active,
+        "background": runs.background(),
+        "changes": changes(),
+    }
+    return show(request, "stores/overview.html", context, fragment="overview")
+
+
+@require_POST
+@page
+def count_all(request: HttpRequest) -> HttpResponse:
+    """Start a census of every store that can be asked."""
+    started, actor = 0, actor_of(request)
+    for info in list_stores():
+        if info.enabled and info.supported:
+            try:
+                censuses.start(actor, info.store)
+                started += 1
+            except (Busy, NotSupported):
+                continue
+    return go(request, "stores:overview", f"{words.plural(started, 'count')} started.")
+
+
+def headline(lines: Sequence[Line]) -> str:
+    """The answer to "is everything well?"."""
+    asked = [line for line in lines if line.info.enabled and line.info.supported]
+    well = sum(line.dot == "ok" for line in asked)
+    if not lines:
+        return "No store yet"
+    if not asked:
+        return "No store is switched on"
+    if well == len(asked):
+        return f"All {well} stores are well" if well > 1 else f"{asked[0].info.id} is well"
+    return f"{well} of {len(asked)} stores are well"
+
+
+def totals(lines: Sequence[Line]) -> dict[str, int]:
+    """Sums over the last censuses, and how many stores have none."""
+    counted = [line for line in lines if line.keys is not None]
+    return {
+        "counted": len(counted),
+        "uncounted": len([line for line in lines if line.info.enabled and line.info.supported]) - len(counted),
+        "keys": sum(line.keys or 0 for line in counted),
+        "bytes": sum(line.bytes for line in counted),
+        "expired": sum(line.expired for line in counted if not line.no_purge),
+    }
+
+
+def store_lines(infos: Sequence[StoreInfo], active: Sequence[Run]) -> list[Line]:
+    """One line a store; three queries for all of them together."""
+    pulses = ask_all(info.store for info in infos if info.enabled and info.supported)
+    history = census_history()
+    last_runs = {run.store_id: run for run in Run.objects.filter(pk__in=_latest(Run.objects.exclude(state__in=("queued", "running", "paused"))))}
+    purging = {run.store_id for run in active if run.action == "purge"}
+    return [_line(info, pulses.get(info.id), history.get(info.id, []), last_runs.get(info.id), info.id in purging) for info in infos]
+
+
+def _line(info: StoreInfo, pulse: Pulse | None, history: list[Census], last_run: Run | None, purging: bool) -> Line:
+    state, dot = state_of(info, pulse)
+    if pulse is None and info.enabled and info.supported:
+        state, dot = "no answer yet", "warn"
+    health = pulse.health if pulse else None
+    census = history[-1] if history else None
+    keys = census.total["keys"] + census.total["counters"] + census.total["locks"] if census else None
+    next_runs = schedules.describe(info.purge, timezone.now()).next_runs if info.purge and not info.purge_paused else ()
+    return Line(
+        info=info,
+        state=state,
+        dot=dot,
+        message=health.message if health else "",
+        server=health.server if health else "",
+        milliseconds=health.milliseconds if health else None,
+        seen=pulse.at if pulse else None,
+        no_purge=pulse.no_purge if pulse else "",
+        keys=keys,
+        bytes=census.total["key_bytes"] + census.total["value_bytes"] if census else 0,
+        expired=census.total["expired"] if census else 0,
+        counted_at=census.at if census else None,
+        change=_change(history),
+        points=tuple(_keys(past) for past in history),
+        next_purge=next_runs[0].at if next_runs else None,
+        purging=purging,
+        last_run=last_run,
+    )
+
+
+def census_history() -> Mapping[str, list[Census]]:
+    """The censuses of the last week by store, oldest first, the newest of each in any case."""
+    recent = Census.objects.filter(at__gte=timezone.now() - WEEK).defer("classes", "details")[:POINTS]
+    newest = Census.objects.filter(pk__in=_latest(Census.objects.all())).defer("classes", "details")
+    found: dict[str, dict[int, Census]] = defaultdict(dict)
+    for census in [*newest, *recent]:
+        found[census.store_id][census.pk] = census
+    return {store_id: sorted(seen.values(), key=lambda census: census.at) for store_id, seen in found.items()}
+
+
+def _latest(rows: Any) -> Any:
+    newest = rows.filter(store=OuterRef("pk")).order_by(*rows.model._meta.ordering).values("pk")[:1]
+    return Store.objects.annotate(newest=Subquery(newest)).filter(newest__isnull=False).values("newest")
+
+
+def _keys(census: Census) -> int:
+    return int(census.total["keys"] + census.total["counters"] + census.total["locks"])
+
+
+def _change(history: Sequence[Census]) -> str:
+    """Growth against the census that is a day old, give or take six hours."""
+    if len(history) < 2:
+        return ""
+    now = history[-1]
+    then = [past for past in history[:-1] if timedelta(hours=18) <= now.at - past.at <= timedelta(hours=30)]
+    if not then:
+        return ""
+    before, after = _keys(then[-1]), _keys(now)
+    if before == after:
+        return "no change in a day"
+    return f"{100 * (after - before) / before:+.1f} % in a day".replace("-", "−") if before else f"+{words.count(after)} in a day"
+
+
+def changes() -> list[Change]:
+    """The newest acts and ended runs, newest first; two queries."""
+    ended = Run.objects.filter(finished_at__isnull=False).order_by("-finished_at")[:CHANGES]
+    acts = AuditEntry.objects.filter(run=None)[:CHANGES]
+    found = [Change(run.finished_at or run.created_at, run=run) for run in ended] + [Change(act.at, audit=act) for act in acts]
+    return sorted(found, key=lambda change: change.at, reverse=True)[:CHANGES]

@@ -1,0 +1,61 @@
+"""Background runs: the list, one run while it works and after, cancel, pause, resume."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_POST, require_safe
+
+from stores.errors import BadConfig
+from stores.forms.lists import RunFilterForm
+from stores.models import RunState
+from stores.registry import find_store
+from stores.services import runs as service
+from stores.views.common import actor_of, go, page, show
+
+
+@require_safe
+@page
+def runs(request: HttpRequest) -> HttpResponse:
+    """Newest first; refreshed while one of them works."""
+    form = RunFilterForm(request.GET)
+    context = {"form": form, "background": service.background()}
+    if not form.is_valid():
+        return show(request, "stores/runs.html", context, fragment="runs", status=400)
+    wanted = form.cleaned_data
+    store = find_store(wanted["store"]) if wanted["store"] else None
+    found = service.history(store, wanted["action"], wanted["cursor"])
+    query = form.query()
+    context |= {
+        "page": found,
+        "polls": not wanted["cursor"] and any(not RunState(run.state).finished for run in found.runs),
+        "here": f"?{urlencode(query)}",
+        "filtered": bool(query),
+        "next_url": f"?{urlencode({**query, 'cursor': found.next})}" if found.next else "",
+    }
+    return show(request, "stores/runs.html", context, fragment="runs")
+
+
+@require_safe
+@page
+def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """One run. The page asks again every second until the run is over."""
+    found = service.find(run_id)
+    return show(request, "stores/run.html", {"run": found, "store": found.store, "left": service.eta_seconds(found)}, fragment="run")
+
+
+@require_POST
+@page
+def run_act(request: HttpRequest, run_id: UUID, act: str) -> HttpResponse:
+    """Cancel, pause or resume. What was done stays done."""
+    found = service.find(run_id)
+    acts = {"cancel": service.request_cancel, "pause": service.request_pause, "resume": service.resume}
+    if act not in acts:
+        raise BadConfig("A run can be cancelled, paused or resumed.")
+    found = acts[act](actor_of(request), found)
+    if request.headers.get("HX-Request"):
+        return show(request, "stores/run.html", {"run": found, "store": found.store}, fragment="run")
+    return go(request, reverse("stores:run", args=[found.pk]))

@@ -1,0 +1,183 @@
+"""One store: classes of the last census, expiry, definition, schedule, connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from stores import keyclasses
+from stores.errors import StoreError
+from stores.forms.keys import OWN_KEYS
+from stores.models import Census, RunAction, Store
+from stores.services import census as censuses
+from stores.services import definitions, runs, schedules
+from stores.services.pulse import ask
+from stores.services.tally import BUCKETS
+from stores.templatetags.kv_shell import state_of
+from stores.types import Check, CheckState
+from stores.views.common import actor_of, go, show, store_page
+
+TEMPLATE = "stores/store.html"
+_EDGES: Final = (0, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
+_BARS: Final = ("1 h", "6 h", "1 day", "7 days", "30 days")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLine:
+    """One class of the table, as the census counted it."""
+
+    slug: str
+    byte: str
+    title: str
+    use: str
+    keys: int
+    bytes: int
+    never: int
+    expired: int
+    new_family: bool
+    left_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBar:
+    """One bar of "keys by time left", with the list it opens."""
+
+    label: str
+    keys: int
+    url: str
+    kind: str
+    x: int
+    y: float
+    height: float
+
+
+@require_safe
+@store_page
+def store(request: HttpRequest, store: Store) -> HttpResponse:
+    """The store's page. It opens also while the store is down: the figures are of the last census and say so."""
+    census = censuses.latest(store)
+    info = definitions.info(store)
+    context: dict[str, Any] = {"store": store, "info": info, "census": census} | counting(store, census)
+    if request.headers.get("HX-Request"):
+        return show(request, TEMPLATE, context, fragment="classes")
+    pulse = ask(store)
+    state, dot = state_of(info, pulse)
+    schedule = schedules.describe(store.purge_frequency, timezone.now()) if store.purge_frequency else None
+    context |= {"pulse": pulse, "state": state, "dot": dot, "schedule": schedule, "last_purge": runs.latest(store)}
+    context |= {"bars": time_bars(store, census), "checks": tested(store) if "checks" in request.GET else None}
+    return show(request, TEMPLATE, context)
+
+
+def counting(store: Store, census: Census | None) -> dict[str, Any]:
+    """The class table and the census that is under way."""
+    lines = class_lines(store, census)
+    return {
+        "lines": lines,
+        "run": next(iter(runs.active(store, RunAction.CENSUS)), None),
+        "failed": failed_since(store, census),
+        "keys": sum(line.keys for line in lines),
+        "bytes": sum(line.bytes for line in lines),
+        "never": sum(line.never for line in lines),
+        "expired": sum(line.expired for line in lines),
+    }
+
+
+def failed_since(store: Store, census: Census | None) -> Any:
+    """The last count, when it failed after the census that is shown."""
+    last = runs.latest(store, RunAction.CENSUS)
+    stale = census is None or (last is not None and last.created_at > census.at)
+    return last if last is not None and last.state == "failed" and stale else None
+
+
+@require_POST
+@store_page
+def count(request: HttpRequest, store: Store) -> HttpResponse:
+    """Start a census and show its progress."""
+    run = censuses.start(actor_of(request), store)
+    if request.headers.get("HX-Request"):
+        census = censuses.latest(store)
+        context = {"store": store, "info": definitions.info(store), "census": census} | counting(store, census)
+        return show(request, TEMPLATE, context, fragment="classes")
+    return go(request, reverse("stores:store", args=[store.pk]), f"A count of {run.store_name} has started.")
+
+
+@require_safe
+@store_page
+def checks(request: HttpRequest, store: Store) -> HttpResponse:
+    """The connection test of the saved definition, step by step."""
+    if not request.headers.get("HX-Request"):
+        return go(request, f"{reverse('stores:store', args=[store.pk])}?checks=1#checks")
+    return show(request, TEMPLATE, {"store": store, "checks": tested(store), "census": None}, fragment="checks")
+
+
+def tested(store: Store) -> list[Check]:
+    """The steps; one that could not even begin is a failed step."""
+    try:
+        return definitions.test_store(store)
+    except StoreError as error:
+        return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
+
+
+def class_lines(store: Store, census: Census | None) -> list[ClassLine]:
+    """The census by class, families apart."""
+    lines: list[ClassLine] = []
+    family = ""
+    for row in census.classes if census else []:
+        line = _class_line(store, row, family)
+        family = _family(row["class"])
+        lines.append(line)
+    return lines
+
+
+def _class_line(store: Store, row: Mapping[str, Any], family: str) -> ClassLine:
+    slug = row["class"]
+    found = keyclasses.CLASSES.get(slug or "")
+    return ClassLine(
+        slug=slug or keyclasses.CUSTOM_SLUG,
+        byte="" if row["byte"] is None else f"{row['byte']:02x}",
+        title=found.title if found else slug or OWN_KEYS,
+        use=found.use if found else "" if slug else "set by expressions, Sieve scripts or by hand",
+        keys=row["keys"] + row["counters"] + row["locks"],
+        bytes=row["key_bytes"] + row["value_bytes"],
+        never=row["never"],
+        expired=row["expired"],
+        new_family=bool(family) and family != _family(slug),
+        left_over=bool(found and found.left_over(store.effective_version)),
+    )
+
+
+def _family(slug: str | None) -> str:
+    found = keyclasses.CLASSES.get(slug or "")
+    return found.family if found else "custom"
+
+
+def time_bars(store: Store, census: Census | None) -> list[TimeBar]:
+    """Expired, by time left, never; each opens the list of its keys. Empty while the census has no histogram."""
+    histogram = census.details.get("histogram") if census else None
+    if not histogram:
+        return []
+    counts = histogram["total"]
+    ends = [0, *(seconds for _, seconds in BUCKETS)]
+    figures: list[tuple[str, int, dict[str, Any], str]] = [("expired", counts[0], {"expiry": "expired"}, "b-warn")]
+    for label, (low, high) in zip(_BARS, pairwise(_EDGES), strict=True):
+        keys = sum(counts[place] for place, end in enumerate(ends) if low < end <= high)
+        figures.append((label, keys, {"after": low, "before": high} if low else {"before": high}, "b"))
+    later = sum(counts[place] for place, end in enumerate(ends) if end > _EDGES[-1]) + counts[-2]
+    figures += [("later", later, {"after": _EDGES[-1]}, "b"), ("never", counts[-1], {"expiry": "never"}, "b-soft")]
+    top = max(1, *(keys for _, keys, _, _ in figures))
+    here = reverse("stores:keys", args=[store.pk])
+    return [_bar(place, label, keys, top, f"{here}?{urlencode(query)}", kind) for place, (label, keys, query, kind) in enumerate(figures)]
+
+
+def _bar(place: int, label: str, keys: int, top: int, url: str, kind: str) -> TimeBar:
+    height = 92 * keys / top
+    height = round(max(2.0, height) if keys else 0.0, 1)
+    return TimeBar(label, keys, url, kind, 4 + 47 * place, round(112 - height, 1), height)
