@@ -3,10 +3,12 @@
 classify   slug and kind of a key, cheap
 decode     an entry in words, total on any bytes
 encode     a value from a small form
+build_key  a key from its parts
 traces     where to look for an IP, login, address, domain, AS number, Message-ID or queue id
 """
 
 from stores.keyclasses.base import CUSTOM_SLUG, Decoded, EditorField, FieldValue, KeyClass, StoreKind, Trace
+from stores.keyclasses.building import build_key
 from stores.keyclasses.catalog import CLASSES, class_of, classes_of, classify, decode, is_lock, left_over
 from stores.keyclasses.custom import CUSTOM
 from stores.keyclasses.editing import editor_fields, editor_values, encode
@@ -27,6 +29,7 @@ __all__ = [
     "Rate",
     "StoreKind",
     "Trace",
+    "build_key",
     "class_of",
     "class_rates",
     "classes_of",
