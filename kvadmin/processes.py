@@ -36,7 +36,7 @@ def beat_command(env: Environment) -> list[str]:
 
 def demo_command() -> list[str]:
     """Writes into the demo stores what a small mail server would."""
-    return [sys.executable, "-m", "kvadmin", "demo-traffic"]
+    return [sys.executable, "-m", "kvadmin", "demo"]
 
 
 def program(name: str, command: Sequence[str], env: Environment, pass_fds: tuple[int, ...] = ()) -> Program:
