@@ -8,6 +8,7 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 
+from stores.codecs.rows import split_row
 from stores.models import Run, Store, TrashEntry
 from stores.services.actor import Actor
 from stores.types import Entry, Kind
@@ -17,6 +18,8 @@ KEPT_DAYS: Final = 7
 
 DELETED: Final = "deleted"
 OVERWRITTEN: Final = "overwritten"
+
+_HIGHEST: Final = (1 << 63) - 1
 
 
 def new_entry(store: Store, entry: Entry, slug: str | None, reason: str, actor: Actor, run: Run | None = None) -> TrashEntry:
@@ -29,7 +32,7 @@ def new_entry(store: Store, entry: Entry, slug: str | None, reason: str, actor: 
         row=entry.row,
         value=entry.value,
         counter=entry.counter,
-        expires_at=entry.expires_at,
+        expires_at=None if entry.expires_at is None else min(entry.expires_at, _HIGHEST),
         expires_at_ms=entry.expires_at_ms,
         reason=reason,
         deleted_by=actor.name,
@@ -44,13 +47,17 @@ def kept_days() -> int:
 
 
 def entry_of(trash: TrashEntry) -> Entry:
-    """The entry as it was stored."""
+    """The entry as it was stored. On a data store the row says when it expires, which may be beyond a signed number."""
+    value = None if trash.value is None else bytes(trash.value)
+    row = None if trash.row is None else bytes(trash.row)
+    parts = None if row is None or row == value else split_row(row)
     return Entry(
         key=bytes(trash.key),
         kind=Kind(trash.kind),
-        value=None if trash.value is None else bytes(trash.value),
+        value=value,
         counter=trash.counter,
-        expires_at=trash.expires_at,
-        row=None if trash.row is None else bytes(trash.row),
+        expires_at=parts.expires_at if parts else trash.expires_at,
+        row=row,
         expires_at_ms=trash.expires_at_ms,
+        problem=parts.problem if parts else "",
     )

@@ -13,7 +13,7 @@ import pytest
 
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
 from stores.backends.base import Backend
-from stores.codecs.rows import marker_row, value_row
+from stores.codecs.rows import entry_from_rows, marker_row, value_row
 from stores.models import Store
 from stores.registry import open_store
 from stores.services import definitions
@@ -76,7 +76,7 @@ def plant_counter(store: Store, key: bytes, number: int, expires_at: int | None 
 def plant_raw(store: Store, key: bytes, row: bytes) -> Entry:
     """A row of `m` whatever its bytes."""
     with opened(store) as backend:
-        return backend.put(Entry(key, Kind.VALUE, None, None, None, row))
+        return backend.put(entry_from_rows(key, row, None))
 
 
 def stored(store: Store, key: bytes) -> Entry | None:

@@ -127,7 +127,7 @@ def test_good_settings_are_kept_as_stalwart_spells_them(actor: Actor) -> None:
 def test_secrets_are_encrypted_masked_and_survive_an_untouched_form(actor: Actor) -> None:
     urls = "redis://u:pw1@a:6379/0 redis://:pw2@b/ rediss://c"
     store = create({"host": "h", "password": "hunter2", "urls": urls}, actor)
-    with_raw = Store.objects.extra(select={"raw": "settings"}).get(pk="one")  # noqa: S610
+    with_raw = Store.objects.extra(select={"raw": "settings"}).get(pk="one")
     assert "hunter2" not in with_raw.raw
     shown = definitions.masked_settings(store)
     assert shown == {"host": "h", "password": MASK, "urls": f"redis://u:{MASK}@a:6379/0 redis://:{MASK}@b/ rediss://c"}

@@ -78,7 +78,15 @@ def test_a_time_that_the_clock_change_skips_is_refused_and_a_repeated_one_is_the
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "less than 1 s"), (0.4, "less than 1 s"), (61, "1 min 1 s"), (3600, "1 h"), (3601, "1 h"), (90_000, "1 d 1 h"), (31_536_000, "1 y")],
+    [
+        (0, "less than 1 s"),
+        (0.4, "less than 1 s"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (3601, "1 h"),
+        (90_000, "1 d 1 h"),
+        (31_536_000, "1 y"),
+    ],
 )
 def test_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
