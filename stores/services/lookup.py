@@ -38,6 +38,10 @@ class Lookups:
         """The store that answers for an id."""
         return self._opened(store_id)[0]
 
+    def backend(self, store_id: str = _DEFAULT) -> Backend:
+        """The open store behind an id, for what has no verb here; it is closed with this object."""
+        return self._opened(store_id)[1]
+
     def key_get(self, store_id: str, key: bytes) -> bytes | None:
         """Payload of a valid key; None when missing, expired or (on a data store) a counter. Raises CorruptRow."""
         return self._opened(store_id)[1].key_get(key)
