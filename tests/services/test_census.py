@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import pytest
+
+from stores.backends.memory import MemoryBackend
+from stores.models import Census, Store
+from stores.services import census
+from stores.services.actor import Actor
+from stores.services.tally import BUCKET_NAMES, SUBJECTS, Tally
+from stores.types import Capabilities, CensusRow, Kind
+from tests.services.conftest import opened, plant, plant_counter, plant_raw, soon
+
+WINDOW = (7).to_bytes(8, "big")
+SUMS = {"keys", "counters", "locks", "key_bytes", "value_bytes", "never", "expired"}
+
+
+def test_every_row_is_counted_once_in_its_class(memory: Store, actor: Actor) -> None:
+    plant(memory, b"vip", b"x")
+    plant(memory, b"old", b"xyz", soon(-5))
+    plant_counter(memory, b"visits", 3)
+    for number in range(3):
+        plant_counter(memory, b"\x05\x01\x01\x01" + bytes([number]) + WINDOW, 5, soon())
+    plant(memory, b"\x15" + bytes(8), b"", soon(-1))
+    with opened(memory) as backend:
+        backend.key_set(b"both", b"v", None)
+        backend.counter_incr(b"both", 3)
+    plant_raw(memory, b"broken", b"abc")
+    found = census.json_census(census.count(memory, actor))
+    assert list(found) == ["store", "at", "seconds", "exact", "corrupt", "total", "classes"]
+    assert (found["store"], found["exact"], found["corrupt"]) == ("mem", True, 1)
+    assert abs(found["at"] - time.time()) < 5
+    assert found["classes"] == [
+        {"class": "rate-auth", "byte": 5, "keys": 0, "counters": 3, "locks": 0, "key_bytes": 39, "value_bytes": 72, "never": 0,
+         "expired": 0},
+        {"class": "lock-queue-message", "byte": 21, "keys": 0, "counters": 0, "locks": 1, "key_bytes": 9, "value_bytes": 8, "never": 0,
+         "expired": 1},
+        {"class": None, "byte": None, "keys": 4, "counters": 1, "locks": 0, "key_bytes": 22, "value_bytes": 9 + 11 + 8 + 9 + 8 + 3,
+         "never": 3, "expired": 1},
+    ]  # fmt: skip
+    assert found["total"] == {name: sum(row[name] for row in found["classes"]) for name in SUMS}
+    json.dumps(found)
+
+
+def test_details(memory: Store, actor: Actor) -> None:
+    for seconds in (-5, 30, 200, 3000, 20_000, 80_000, 500_000, 2_000_000, 30_000_000, 90_000_000):
+        plant(memory, b"k%d" % seconds, b"x", soon(seconds))
+    plant(memory, b"never")
+    plant(memory, b"big", b"x" * 500)
+    plant(memory, b"\x01" + b"A" * 40, b"s" * 1000, soon(30))
+    for number in range(9):
+        plant_counter(memory, b"\x05\xcb\x00\x71\x14" + number.to_bytes(8, "big"), 5, soon())
+    plant_counter(memory, b"\x05" + b"john" * 3 + WINDOW, 5, soon())
+    details = census.count(memory, actor).details
+    assert details["histogram"]["names"] == list(BUCKET_NAMES)
+    assert details["histogram"]["total"] == [1, 2, 1, 11, 1, 1, 1, 1, 1, 1, 2]
+    assert sum(sum(row["counts"]) for row in details["histogram"]["classes"]) == 23
+    assert details["largest"][0] == {"class": "oauth", "key_hex": None, "bytes": 1049}
+    assert details["largest"][1] == {"class": None, "key_hex": b"big".hex(), "bytes": 511}
+    assert details["subjects"][0] == {"subject": "203.0.113.20", "keys": 9, "missed": 0}
+    assert details["subjects"][1]["subject"] == "johnjohnjohn"
+    assert details["expired"]["total"] == {"values": 1, "counters": 0, "locks": 0, "bytes": 3 + 9}
+
+
+def test_the_latest_one_is_kept_with_its_age(memory: Store, actor: Actor) -> None:
+    assert census.latest(memory) is None
+    first = census.count(memory, actor)
+    plant(memory, b"k")
+    Census.objects.update(at="2026-01-01T00:00:00Z")
+    second = census.count(memory, actor)
+    assert census.latest(memory) == second != first
+    assert second.total["keys"] == 1
+
+
+def test_old_ones_go(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(census, "KEPT", 4)
+    monkeypatch.setattr(census, "DETAILED", 2)
+    for number in range(7):
+        counted = census.count(memory, actor)
+        Census.objects.filter(pk=counted.pk).update(at=f"2026-01-0{number + 1}T00:00:00Z")
+    census.count(memory, actor)
+    kept = Census.objects.order_by("-at")
+    assert len(kept) == 4
+    assert [bool(found.details) for found in kept] == [True, True, False, False]
+
+
+def test_an_unordered_store_is_exact_only_when_it_counts_the_same(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(memory, b"k")
+    monkeypatch.setattr(MemoryBackend, "capabilities", Capabilities(ordered_scan=False))
+    assert census.count(memory, actor).exact
+    monkeypatch.setattr(MemoryBackend, "count", lambda *_, **__: (2, True))
+    assert not census.count(memory, actor).exact
+
+
+def test_memory_stays_flat() -> None:
+    """A quarter of a million subjects, each once, and one that comes often."""
+    tally = Tally("0.11", 1_900_000_000, "data")
+    often = b"\x05\xcb\x00\x71\x14"
+    tracemalloc.start()
+    peaks = []
+    for chunk in range(60):
+        rows = [
+            CensusRow(b"\x05" + (chunk * 4000 + number).to_bytes(4, "big") + WINDOW, Kind.COUNTER, 1_900_000_100, 13, 24)
+            for number in range(4000)
+        ]
+        rows += [CensusRow(often + number.to_bytes(8, "big"), Kind.COUNTER, 1_900_000_100, 13, 24) for number in range(200)]
+        tally.add(rows)
+        peaks.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(peaks[30:]) < max(peaks[:10]) * 1.5 + 500_000
+    assert tally.total()["counters"] == 60 * 4200
+    subjects = tally.details()["subjects"]
+    assert len(subjects) <= SUBJECTS
+    assert subjects[0]["subject"] == "203.0.113.20"
+    assert subjects[0]["keys"] + subjects[0]["missed"] >= 12_000
+    assert subjects[0]["keys"] <= 12_000
+
+
+def test_counting_is_fast() -> None:
+    rows = [CensusRow(b"\x05\x01" + number.to_bytes(3, "big") + WINDOW, Kind.COUNTER, 1_900_000_100, 13, 24) for number in range(20_000)]
+    tally = Tally("0.11", 1_900_000_000, "data")
+    began = time.process_time()
+    tally.add(rows)
+    assert (time.process_time() - began) / len(rows) < 20e-6
