@@ -13,6 +13,10 @@ HARNESSES: dict[str, str] = {
     "memory": "tests.contract.memory:MemoryHarness",
     "redis-valkey9": "tests.contract.redis:RedisHarness",
     "redis-redis7": "tests.contract.redis:Redis7Harness",
+    "cluster-valkey9": "tests.contract.redis:ClusterHarness",
+    "cluster-redis7": "tests.contract.redis:Cluster7Harness",
+    "sentinel-valkey9": "tests.contract.redis:SentinelHarness",
+    "sentinel-redis7": "tests.contract.redis:Sentinel7Harness",
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
 }

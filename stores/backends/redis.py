@@ -1,0 +1,304 @@
+"""Redis and Valkey: one server, a cluster, or the primary that sentinels name.
+
+Settings: `redis_settings.SETTINGS`, named as Stalwart's; `redis-type` decides.
+Capabilities: everything but counters of their own (a counter is decimal text, its key class tells) and purges (Redis expires keys by
+itself). Pages come in the server's order.
+Differences from Stalwart: prefixes are escaped and checked byte by byte, a cluster is walked on every primary, writes are
+conditional, deletes use UNLINK, keys that hold no string are shown and never overwritten.
+Limits: Redis 6.0 or newer, any Valkey. No call takes the server longer than about 2 ms; a page reads values up to 1 MB whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from stores.backends.base import Backend
+from stores.backends.redis_bulk import delete_keys, delete_range
+from stores.backends.redis_check import check_store, server_name
+from stores.backends.redis_cluster import ClusterLink
+from stores.backends.redis_errors import translated
+from stores.backends.redis_link import REQUEST_PATIENCE, Link, PlainLink, pipelined
+from stores.backends.redis_rows import make_entry, read_entries, read_entry
+from stores.backends.redis_scripts import DELETE, EXPIRE, INCREMENT, SET, Answer, Outcome, Script, Write, stored_bytes, write
+from stores.backends.redis_sentinel import SentinelLink
+from stores.backends.redis_settings import SETTINGS, read_settings
+from stores.backends.redis_slots import SlotWalk
+from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor
+from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
+from stores.types import (
+    ALL_KEYS,
+    ANYTHING,
+    KEEP,
+    Capabilities,
+    CensusSlice,
+    Check,
+    Clock,
+    Cursor,
+    Entry,
+    Expected,
+    Keep,
+    KeyRange,
+    Page,
+    Ping,
+    PurgeSlice,
+)
+
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
+_CAPABILITIES = Capabilities(
+    counters=False,
+    purges=False,
+    ordered_scan=False,
+    max_value=512 * 1024 * 1024,
+    why={
+        "counters": "Redis keeps counters as text under the same keys as values; the key's class tells which is which.",
+        "purges": "Redis removes expired keys by itself; there is nothing to purge.",
+        "ordered_scan": "Redis lists keys in its own order.",
+    },
+)
+
+
+class RedisBackend(Backend):
+    """A Redis or Valkey store. Every read is exact to the millisecond of expiry."""
+
+    TYPE = "redis"
+    LABEL = "Redis"
+    SETTINGS = SETTINGS
+    ADVICE = "Have at hand: the URL with user and password, as Stalwart uses it."
+
+    def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
+        super().__init__(settings, version=version, clock=clock)
+        self.config = read_settings(settings)
+        self.link: Link
+        self.walk: Walk
+        if self.config.mode == "cluster":
+            cluster = ClusterLink(self.config, REQUEST_PATIENCE)
+            self.link, self.walk = cluster, SlotWalk(cluster)
+        else:
+            self.link = SentinelLink(self.config, REQUEST_PATIENCE) if self.config.mode == "sentinel" else PlainLink(self.config)
+            self.walk = ScanWalk(self.link)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES
+
+    def close(self) -> None:
+        self.link.close()
+
+    def ping(self) -> Ping:
+        """PING and the server's name; on a cluster every primary has to answer, and the slowest counts."""
+        slowest, name = 0.0, ""
+        for node in self.link.run(self.link.primaries):
+            with translated(self.config):
+                started = time.perf_counter()
+                answer, server = pipelined(node.client, [("PING",), ("INFO", "server")])
+                slowest = max(slowest, (time.perf_counter() - started) * 1000)
+                if isinstance(answer, Exception):
+                    raise answer
+            name = name or server_name(server)
+        return Ping(slowest, name)
+
+    def check(self) -> list[Check]:
+        """DNS, TCP, TLS, login, each command that is needed, version, eviction, role, cluster state, clock."""
+        return check_store(self.config, self.link, self.clock)
+
+    # reading
+
+    def get(self, key: bytes) -> Entry | None:
+        """Value and exact expiry as of one moment, one round trip. None for a key that is missing or has just expired."""
+        return read_entry(self.link, key)
+
+    def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
+        """About `limit` entries of the range in the server's order; a rare prefix gives few entries, or none, and a cursor.
+
+        Two or three round trips and two commands a key. On a single server a key may come again while the server shrinks its table;
+        on a cluster no key comes twice and every key that stays is met, whatever moves or fails over meanwhile. Values over 1 MB
+        come with their first part and `length`. Raises CursorLost after a restart or failover of a single server.
+        """
+        position = read_cursor(self.config.where, keys, cursor)
+        names, following = self.walk.names(keys, position, limit)
+        entries = tuple(read_entries(self.link, names))
+        return Page(entries, None if following is None else make_cursor(self.config.where, keys, following))
+
+    def progress_of(self, cursor: Cursor, keys: KeyRange = ALL_KEYS) -> float | None:
+        """The share of the keys that lies before a cursor of `scan`, 0 to 1; no round trip."""
+        return self.walk.progress(read_cursor(self.config.where, keys, cursor))
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        """Number of keys in the range and whether it is exact; reads names only and holds at most `at_most` of them."""
+        found: set[bytes] = set()
+        position: str | None = ""
+        while position is not None and len(found) < at_most:
+            names, position = self.walk.names(keys, position, min(at_most + 1, 1000))
+            found.update(names)
+        return len(found), position is None
+
+    def size_bytes(self) -> int | None:
+        """Memory the servers use, all databases together; None where INFO is forbidden."""
+        total = 0
+        for node in self.link.run(self.link.primaries):
+            with translated(self.config):
+                (memory,) = pipelined(node.client, [("INFO", "memory")])
+            if not isinstance(memory, dict) or "used_memory" not in memory:
+                return None
+            total += int(memory["used_memory"])
+        return total
+
+    def census(self, position: str = "") -> Iterator[CensusSlice]:
+        """Every key once: expiry and length, no values; slices of about 1 ms of a server's time, on every primary.
+
+        Raises CursorLost when the single server restarts or fails over in between: count again from the beginning.
+        """
+        start = read_cursor(self.config.where, ALL_KEYS, position)
+        for part in self.walk.census(start):
+            following = make_cursor(self.config.where, ALL_KEYS, part.position) if part.position else ""
+            yield CensusSlice(part.rows, following, part.progress)
+
+    # writing
+
+    def key_set(self, key: bytes, value: bytes, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        """Write a value; as with Stalwart this replaces a counter. BadConfig for an expiry that is past: Redis cannot hold one."""
+        self._check_lengths(key, value)
+        answer = self._write(SET, key, expect, value, _milliseconds(expires_at))
+        return make_entry(key, value, answer.expires_ms)
+
+    def counter_set(self, key: bytes, number: int, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        """Write the number as decimal text, as Stalwart's INCRBY leaves it."""
+        _check_number(number, "number")
+        return self.key_set(key, b"%d" % number, expires_at, expect)
+
+    def counter_incr(self, key: bytes, delta: int, expires_at: int | Keep | None = KEEP, expect: Expected = ANYTHING) -> int:
+        """INCRBY, then the expiry unless it is kept; one atomic step. CorruptRow when the value is no number."""
+        _check_number(delta, "delta")
+        self._check_lengths(key, b"")
+        answer = self._write(INCREMENT, key, expect, b"%d" % delta, _milliseconds(expires_at))
+        return int(answer.value or b"0")
+
+    def set_expiry(self, key: bytes, expires_at: int | None, expect: Expected = ANYTHING) -> Entry:
+        """PEXPIREAT or PERSIST. A past expiry is refused, for Redis would delete the key."""
+        answer = self._write(EXPIRE, key, expect, b"", _milliseconds(expires_at))
+        if answer.outcome is Outcome.NONE:
+            raise KeyNotFound("There is no such key any more.", "It may have expired or been deleted; reload the list.")
+        return make_entry(key, answer.value or b"", answer.expires_ms)
+
+    def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
+        """UNLINK. A key that holds no string is refused: no copy of it could be kept."""
+        answer = self._write(DELETE, key, expect, b"", "keep")
+        return None if answer.outcome is Outcome.NONE else make_entry(key, answer.value or b"", answer.expires_ms)
+
+    def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
+        """Write value or number exactly, with its expiry to the millisecond where it is known."""
+        if entry.length is not None or (entry.value is None and entry.counter is None):
+            raise BadConfig("Only part of this entry is known; it cannot be written.", "Read the key again.", "value")
+        value = stored_bytes(entry)
+        self._check_lengths(entry.key, value)
+        expires = _milliseconds(entry.expires_at) if entry.expires_at_ms is None else str(entry.expires_at_ms)
+        return make_entry(entry.key, value, self._write(SET, entry.key, expect, value, expires).expires_ms)
+
+    def key_delete(self, key: bytes) -> None:
+        """As Stalwart: the whole key, whatever it holds."""
+        self.link.run(lambda: self.link.execute("UNLINK", key), write_to=key)
+
+    def counter_delete(self, key: bytes) -> None:
+        """As Stalwart: the whole key."""
+        self.key_delete(key)
+
+    def delete_many(self, keys: Sequence[bytes]) -> list[Entry]:
+        """Remove many keys and return what they held, for the trash. Keys that are gone, or hold no string, are left out."""
+        return delete_keys(self.link, keys)
+
+    def delete_range(self, keys: KeyRange, position: str = "") -> Iterator[PurgeSlice]:
+        """Remove every string key of the range without reading it, in slices of up to 1000 keys; nothing is kept for the trash."""
+        start = read_cursor(self.config.where, keys, position)
+        for count, following in delete_range(self.link, self.walk, keys, start):
+            place = make_cursor(self.config.where, keys, following) if following else ""
+            yield PurgeSlice(scanned=count, values=count, position=place, progress=self.walk.progress(following) if following else 1.0)
+
+    # Stalwart's reads
+
+    def key_exists(self, key: bytes) -> bool:
+        """As Stalwart: EXISTS, so true for counters and locks too."""
+        return bool(self.link.run(lambda: self.link.execute("EXISTS", key)))
+
+    def counter_get(self, key: bytes) -> int:
+        """As Stalwart: the text as a number, 0 when missing, CorruptRow when it is no number."""
+        entry = self.get(key)
+        if entry is None:
+            return 0
+        if entry.value is None:
+            _refuse(key, b"", entry.problem)
+        try:
+            return _number(entry.value)
+        except ValueError:
+            _refuse(key, entry.value, "no number")
+
+    # helpers
+
+    def _write(self, script: Script, key: bytes, expect: Expected, value: bytes, expires: str) -> Answer:
+        if isinstance(expect, Entry) and expect.key != key:
+            raise Conflict("This is not the key that was read.", self.get(key))
+        answer = write(self.link, Write(script, key, expect, value, expires))
+        match answer.outcome:
+            case Outcome.CONFLICT:
+                raise _conflict(key, expect, answer)
+            case Outcome.PAST:
+                raise BadConfig(
+                    "The expiry lies in the past of the server's clock; Redis would remove the key at once.",
+                    "Choose a later time, or delete the key.",
+                    "expires_at",
+                )
+            case Outcome.TYPE:
+                _refuse(key, b"", f"a Redis {(answer.value or b'').decode()}; Stalwart stores only strings")
+            case Outcome.NUMBER:
+                _refuse_number(key, answer.value or b"")
+        return answer
+
+    def _check_lengths(self, key: bytes, value: bytes) -> None:
+        longest, largest = self.capabilities.max_key, self.capabilities.max_value
+        if len(key) > longest:
+            raise BadConfig(f"The key has {len(key)} bytes; {self.LABEL} takes at most {longest}.", "Shorten the key.", "key")
+        if len(value) > largest:
+            raise BadConfig(f"The value has {len(value)} bytes; this store takes at most {largest}.", "Shorten the value.", "value")
+
+
+def _milliseconds(expires_at: int | Keep | None) -> str:
+    """The expiry as the scripts take it. BadConfig outside what Redis can hold."""
+    if isinstance(expires_at, Keep):
+        return "keep"
+    if expires_at is None:
+        return "-1"
+    if not -(1 << 53) < expires_at * 1000 < 1 << 53:
+        raise BadConfig("The expiry is too far away for Redis.", "Choose an earlier time, or never.", "expires_at")
+    return str(max(expires_at, 0) * 1000)
+
+
+def _number(text: bytes) -> int:
+    number = int(text.decode("ascii"))
+    if not text.strip() == text or not _LOWEST <= number <= _HIGHEST:
+        raise ValueError(text)
+    return number
+
+
+def _check_number(number: int, name: str) -> None:
+    if not _LOWEST <= number <= _HIGHEST:
+        raise BadConfig(f"{number} does not fit into a signed 64-bit number.", f"Stay between {_LOWEST} and {_HIGHEST}.", name)
+
+
+def _conflict(key: bytes, expect: Expected, answer: Answer) -> Conflict:
+    if answer.value is None:
+        return Conflict("The key has been removed since it was read.")
+    current: Any = make_entry(key, answer.value, answer.expires_ms)
+    return Conflict(current=current) if isinstance(expect, Entry) else Conflict("The key exists already.", current)
+
+
+def _refuse(key: bytes, raw: bytes, why: str) -> NoReturn:
+    raise CorruptRow(key, raw, f"The key holds {why}.")
+
+
+def _refuse_number(key: bytes, value: bytes) -> NoReturn:
+    try:
+        _number(value)
+    except ValueError:
+        _refuse(key, value, "no number, so nothing can be added to it")
+    raise BadConfig("The sum does not fit into a signed 64-bit number.", f"Stay between {_LOWEST} and {_HIGHEST}.", "delta")

@@ -1,0 +1,301 @@
+"""The connection test of a Redis store: one step after the other, each with what to do when it fails."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import redis
+from redis.exceptions import RedisError
+
+from stores.backends.redis_errors import translate
+from stores.backends.redis_link import Command, Link, Node, pipelined
+from stores.backends.redis_rights import OPTIONAL, Rights, acl_line, try_rights
+from stores.backends.redis_sentinel import SentinelLink
+from stores.backends.redis_settings import Address, RedisConfig
+from stores.errors import StoreError, StoreRefused
+from stores.types import Check, CheckState, Clock
+
+OK, WARN, FAILED = CheckState.OK, CheckState.WARN, CheckState.FAILED
+CLOCK_SECONDS: Final = 2.0
+"""A difference of clocks that is worth a warning."""
+LAG_SECONDS: Final = 10
+_OLDEST: Final = (6, 0)
+
+
+def server_name(server: Any) -> str:
+    """Product and version from INFO server: "Valkey 9.1.2", "Redis 7.0.15"."""
+    if not isinstance(server, dict):
+        return "Redis"
+    if "valkey_version" in server:
+        return f"Valkey {server['valkey_version']}"
+    return f"Redis {server.get('redis_version', '')}".strip()
+
+
+def check_store(config: RedisConfig, link: Link, clock: Clock) -> list[Check]:
+    """All steps up to the first that fails. Never raises a StoreError."""
+    found: list[Check] = []
+    try:
+        for check in _steps(config, link, clock):
+            found.append(check)
+            if check.state is FAILED:
+                break
+    except StoreError as error:
+        found.append(Check("Answer", FAILED, error.message, error.fix))
+    return found
+
+
+def _steps(config: RedisConfig, link: Link, clock: Clock) -> Iterator[Check]:
+    reached: list[Address] = []
+    yield from _way(config, reached)
+    if config.secure:
+        yield _tls(config, reached[0])
+    if isinstance(link, SentinelLink):
+        yield _sentinels(config, link)
+    nodes: list[Node] = []
+    yield from _login(config, link, nodes)
+    if config.mode == "cluster":
+        yield _cluster(config, link, nodes)
+    server = _info(link, nodes[0], "server")
+    yield _version(server)
+    rights = link.run(lambda: try_rights(nodes[0].client, config.mode == "cluster"))
+    yield _reading(config, rights)
+    yield _writing(config, rights)
+    yield _role(config, [_info(link, node, "replication") for node in nodes])
+    yield _memory([_info(link, node, "memory") for node in nodes])
+    yield _keys(config, [_info(link, node, "keyspace") for node in nodes])
+    yield _clock(link, nodes, clock)
+    yield Check(
+        "Least rights", OK, f"To read: {acl_line(config, rights.modern)}\nTo read and write: {acl_line(config, rights.modern, True)}"
+    )
+
+
+# the way to the server
+
+
+def _way(config: RedisConfig, reached: list[Address]) -> Iterator[Check]:
+    """Name and connection of every address; one that is reached is enough for a cluster and for sentinels."""
+    if config.first.path:
+        yield _connect(config, [config.first], reached)
+        return
+    known, problem = [], ""
+    for address in config.addresses:
+        try:
+            socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            known.append(address)
+        except (OSError, UnicodeError) as error:
+            problem = problem or f"{address.host}: {getattr(error, 'strerror', None) or error}"
+    names = ", ".join(dict.fromkeys(address.host for address in known))
+    if not known:
+        yield Check("Name", FAILED, f"The host name cannot be resolved ({problem}).", "Correct the host in urls or the name service.")
+        return
+    yield Check(
+        "Name", WARN if problem else OK, f"{names} resolved" + (f"; not {problem}" if problem else ""), _fix(problem, "Correct urls.")
+    )
+    yield _connect(config, known, reached)
+
+
+def _connect(config: RedisConfig, addresses: Sequence[Address], reached: list[Address]) -> Check:
+    problems, best = [], 0.0
+    for address in addresses:
+        started = time.perf_counter()
+        try:
+            _open_socket(address, config.connect_seconds).close()
+        except OSError as error:
+            problems.append(f"{address}: {error.strerror or error}")
+            continue
+        best = best or (time.perf_counter() - started) * 1000
+        reached.append(address)
+    if not reached:
+        return Check("Connection", FAILED, "; ".join(problems), "Check that the server runs, listens there and is not behind a firewall.")
+    detail = f"{', '.join(map(str, reached))} in {best:.1f} ms" + (f"; not {'; '.join(problems)}" if problems else "")
+    return Check("Connection", WARN if problems else OK, detail, _fix(problems, "Start the missing servers, or remove them from urls."))
+
+
+def _open_socket(address: Address, seconds: float) -> socket.socket:
+    if not address.path:
+        return socket.create_connection((address.host, address.port), seconds)
+    found = socket.socket(socket.AF_UNIX)
+    found.settimeout(seconds)
+    try:
+        found.connect(address.path)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def _tls(config: RedisConfig, address: Address) -> Check:
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        if not config.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if config.client_cert:
+            context.load_cert_chain(config.client_cert, config.client_key or None)
+        with _open_socket(address, config.connect_seconds) as plain, context.wrap_socket(plain, server_hostname=address.host) as secure:
+            version, until = secure.version() or "TLS", (secure.getpeercert() or {}).get("notAfter", "")
+    except (OSError, ValueError) as error:
+        found = translate(error, config)
+        return Check("TLS", FAILED, found.message if isinstance(found, StoreRefused) else f"TLS failed: {error}", found.fix)
+    if not config.verify:
+        return Check("TLS", WARN, f"{version}; the certificate is not verified", "Remove #insecure and give tls.ca-file.")
+    return Check("TLS", OK, f"{version}, certificate valid until {until}")
+
+
+def _sentinels(config: RedisConfig, link: SentinelLink) -> Check:
+    alive, problems = 0, []
+    for sentinel in link.sentinel.sentinels:
+        client: Any = sentinel
+        try:
+            client.ping()
+            alive += 1
+        except RedisError as error:
+            problems.append(translate(error, config).message)
+    if not alive:
+        return Check("Sentinels", FAILED, problems[0], "Check that the sentinels run, and sentinelUsername and sentinelSecret.")
+    sentinel_client: Any = link.sentinel
+    host, port = link.run(lambda: sentinel_client.discover_master(config.service))
+    detail = f"{alive} of {len(config.addresses)} answer; {config.service} is at {host}:{port}"
+    return Check("Sentinels", WARN if problems else OK, detail, _fix(problems, "Start the missing sentinels."))
+
+
+def _login(config: RedisConfig, link: Link, nodes: list[Node]) -> Iterator[Check]:
+    """Log in at every primary and send PING."""
+    slowest = 0.0
+    try:
+        nodes += link.run(link.primaries)
+        for node in nodes:
+            client: Any = node.client
+            started = time.perf_counter()
+            link.run(client.ping)
+            slowest = max(slowest, (time.perf_counter() - started) * 1000)
+    except StoreError as error:
+        yield Check("Login", FAILED, error.message, error.fix)
+        return
+    yield Check("Login", OK, f"as {config.user or 'default'}" + ("" if config.password else ", without a password"))
+    yield Check("PING", OK, f"{slowest:.1f} ms" + (f", the slowest of {len(nodes)} primaries" if len(nodes) > 1 else ""))
+
+
+# what the server says of itself
+
+
+def _info(link: Link, node: Node, section: str) -> dict[str, Any]:
+    """A section of INFO; empty where it is forbidden."""
+    (reply,) = link.run(lambda: pipelined(node.client, [("INFO", section)]))
+    return reply if isinstance(reply, dict) else {}
+
+
+def _cluster(config: RedisConfig, link: Link, nodes: Sequence[Node]) -> Check:
+    (info,) = link.run(lambda: pipelined(nodes[0].client, [("CLUSTER INFO",)]))
+    if not isinstance(info, dict):
+        return Check("Cluster", WARN, "CLUSTER INFO is not allowed", f"ACL SETUSER {config.user or 'default'} +cluster|info")
+    covered = int(info.get("cluster_slots_ok", 0))
+    detail = f"{covered} of 16384 slots on {len(nodes)} primaries, state {info.get('cluster_state')}"
+    if covered < 16384 or info.get("cluster_state") != "ok":
+        return Check("Cluster", FAILED, detail, "Bring the missing nodes back, or give their slots to others.")
+    return Check("Cluster", OK, detail)
+
+
+def _version(server: dict[str, Any]) -> Check:
+    if not server:
+        return Check("Version", WARN, "unknown: INFO is not allowed", "Allow INFO to the user, so that a restart during a scan is noticed.")
+    numbers = str(server.get("redis_version", "0")).split(".")[:2]
+    version = tuple(int(number) for number in numbers if number.isdigit())
+    if version < _OLDEST:
+        return Check("Version", FAILED, server_name(server), "kvadmin needs Redis 6.0 or newer, or Valkey.")
+    return Check("Version", OK, server_name(server))
+
+
+def _reading(config: RedisConfig, rights: Rights) -> Check:
+    missing = rights.missing_to_read
+    if not missing:
+        return Check(
+            "Reading", OK, "every command that is needed" + (" works" if rights.scripts else " works; without scripts a census is slower")
+        )
+    names = ", ".join(name.replace("|", " ").upper() for name in missing)
+    fix = f"ACL SETUSER {config.user or 'default'} {' '.join('+' + name for name in missing)}"
+    if set(missing) <= OPTIONAL:
+        return Check("Reading", WARN, f"works; not allowed: {names}", fix)
+    return Check("Reading", FAILED, f"not allowed: {names}", fix)
+
+
+def _writing(config: RedisConfig, rights: Rights) -> Check:
+    missing = rights.missing_to_write
+    if not missing:
+        return Check("Writing", OK, "every command that is needed works" + ("" if rights.write_scripts else "; without scripts"))
+    names = ", ".join(name.upper() for name in missing)
+    fix = f"To write: ACL SETUSER {config.user or 'default'} {' '.join('+' + name for name in missing)}"
+    return Check("Writing", WARN, f"this user can only read; not allowed: {names}", fix)
+
+
+def _role(config: RedisConfig, nodes: Sequence[dict[str, Any]]) -> Check:
+    if not all(nodes):
+        return Check("Role", CheckState.SKIPPED, "INFO is not allowed")
+    if any(node.get("role") != "master" for node in nodes):
+        return Check("Role", WARN, "a replica: it takes no writes and may lag behind", "Point urls at the primary, or use sentinels.")
+    replicas = [value for node in nodes for name, value in node.items() if name.startswith("slave") and isinstance(value, dict)]
+    lag = max((int(replica.get("lag", 0)) for replica in replicas), default=0)
+    detail = f"primary with {len(replicas)} replicas" if len(nodes) == 1 else f"{len(nodes)} primaries with {len(replicas)} replicas"
+    if lag > LAG_SECONDS:
+        return Check("Role", WARN, f"{detail}, one {lag} s behind", "Look at the replica's log and its connection.")
+    return Check("Role", OK, detail + (f", at most {lag} s behind" if replicas else ""))
+
+
+def _memory(nodes: Sequence[dict[str, Any]]) -> Check:
+    if not all(nodes):
+        return Check("Memory", CheckState.SKIPPED, "INFO is not allowed")
+    used = sum(int(node.get("used_memory", 0)) for node in nodes)
+    limits = [int(node.get("maxmemory", 0)) for node in nodes]
+    policies = {str(node.get("maxmemory_policy", "")) for node in nodes}
+    detail = f"{used / 1e6:.1f} MB used"
+    if not any(limits):
+        return Check("Memory", OK, f"{detail}, no limit")
+    detail += f", limit {sum(limits) / 1e6:.0f} MB, policy {', '.join(sorted(policies))}"
+    if policies == {"noeviction"}:
+        return Check("Memory", OK, detail)
+    what = "spam training, locks and rate limits" if any(name.startswith("allkeys") for name in policies) else "locks and rate limits"
+    return Check("Memory", WARN, f"{detail}: when it is full, Redis drops {what} without a word", "Set maxmemory-policy noeviction.")
+
+
+def _keys(config: RedisConfig, nodes: Sequence[dict[str, Any]]) -> Check:
+    counts: dict[str, int] = {}
+    for node in nodes:
+        for name, value in node.items():
+            if name.startswith("db") and isinstance(value, dict):
+                counts[name] = counts.get(name, 0) + int(value.get("keys", 0))
+    own = f"db{config.first.db}"
+    others = ", ".join(f"{name} has {number:,}" for name, number in counts.items() if name != own)
+    if not counts.get(own) and others:
+        return Check("Keys", WARN, f"database {config.first.db} is empty, but {others}", "Check the number at the end of the URL.")
+    return Check("Keys", OK, f"about {counts.get(own, 0):,} in database {config.first.db}")
+
+
+def _clock(link: Link, nodes: Sequence[Node], clock: Clock) -> Check:
+    worst = 0.0
+    for node in nodes:
+        client: Any = node.client
+        before = clock()
+        reply = _try(link, client, ("TIME",))
+        if isinstance(reply, Exception):
+            return Check("Clock", CheckState.SKIPPED, "TIME is not allowed")
+        after = clock()
+        difference = int(reply[0]) + int(reply[1]) / 1e6 - (before + after) / 2
+        worst = max(worst, difference, key=abs)
+    if abs(worst) > CLOCK_SECONDS:
+        ahead = "ahead of" if worst > 0 else "behind"
+        fix = "Set both clocks by NTP: expiries are absolute times."
+        return Check("Clock", WARN, f"the server's clock is {abs(worst):.1f} s {ahead} kvadmin's", fix)
+    return Check("Clock", OK, f"{abs(worst) * 1000:.0f} ms apart")
+
+
+def _try(link: Link, client: redis.Redis, command: Command) -> Any:
+    (reply,) = link.run(lambda: pipelined(client, [command]))
+    return reply
+
+
+def _fix(problem: object, text: str) -> str:
+    return text if problem else ""

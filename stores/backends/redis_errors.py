@@ -1,0 +1,266 @@
+"""What a Redis server or the way to it can answer, as errors of this product: each with the fix, none with a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from redis import exceptions as driver
+from redis.sentinel import MasterNotFoundError
+
+from stores.backends.redis_settings import RedisConfig
+from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+
+DriverError: Final = (driver.RedisError, driver.RedisClusterException, OSError)
+"""Everything the driver raises."""
+
+_COMMAND: Final = re.compile(r"the '([^']+)' command")
+_CODE: Final = re.compile(r"^(?:-|Error running script[^:]*: |@user_script:? ?\d*:? ?|user_script:\d+: )*")
+
+_NOT_APPLIED_CODES: Final = frozenset({"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "MASTERDOWN"})
+_NOT_APPLIED: Final = (
+    driver.BusyLoadingError,
+    driver.ReadOnlyError,
+    driver.ClusterDownError,
+    driver.SlotNotCoveredError,
+    driver.TryAgainError,
+    driver.AskError,
+    MasterNotFoundError,
+)
+
+
+def not_applied(error: BaseException) -> bool:
+    """Whether the servers said that nothing was done for a reason that may be over soon: a failover, a slot on the move, a start."""
+    return isinstance(error, _NOT_APPLIED) or code_of(error) in _NOT_APPLIED_CODES or "previous master is now a slave" in str(error)
+
+
+def connection_lost(error: BaseException) -> bool:
+    """Whether the way to the server failed, so that a command that was sent may or may not have run."""
+    lost = isinstance(error, (driver.ConnectionError, driver.TimeoutError, driver.RedisClusterException, OSError))
+    return lost and not not_applied(error)
+
+
+def code_of(error: BaseException) -> str:
+    """The error word of the reply: "NOPERM", "OOM", "ERR" or empty."""
+    status = getattr(error, "status_code", None)
+    if status:
+        return str(status)
+    word = _CODE.sub("", str(error)).partition(" ")[0]
+    return word if word.isupper() else ""
+
+
+def forbids_scripts(error: BaseException) -> bool:
+    """Whether the reply says that EVAL or EVALSHA may not be used here at all."""
+    text = str(error).lower()
+    named = _COMMAND.search(text)
+    if code_of(error) == "NOPERM" and named:
+        return named[1].partition("|")[0] in ("eval", "evalsha", "eval_ro", "evalsha_ro", "script")
+    return "unknown command" in text and "eval" in text
+
+
+def lacks_command(error: BaseException, name: str) -> bool:
+    """Whether the reply says that this command is unknown to the server or forbidden to the user."""
+    text = str(error).lower()
+    named = _COMMAND.search(text)
+    return bool(named and named[1] == name) or ("unknown command" in text and name in text)
+
+
+def unnamed_in_script(error: BaseException) -> bool:
+    """Whether a script met a command that is unknown or forbidden, without being told which."""
+    text = str(error).lower()
+    return "unknown redis command" in text or "can't run this command" in text
+
+
+def translate(error: BaseException, config: RedisConfig) -> StoreError:
+    """The product's error for a driver's. Unknown replies are passed on as StoreRefused, passwords blotted out."""
+    cause = _innermost(error)
+    for test, make in _RULES:
+        if test(cause):
+            return make(cause, config)
+    text = scrub(str(cause), config)
+    return StoreRefused(f"Redis at {config.where} answered: {text[:300]}", "Look into the server's log.")
+
+
+@contextmanager
+def translated(config: RedisConfig) -> Iterator[None]:
+    """Turns every driver error of the block into a StoreError."""
+    try:
+        yield
+    except DriverError as error:
+        raise translate(error, config) from None
+
+
+def scrub(text: str, config: RedisConfig) -> str:
+    """The text without any password in use."""
+    for secret in config.secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What a cluster client wraps: the reason why the nodes could not be used."""
+    while isinstance(error, driver.RedisClusterException) and not isinstance(error, driver.SlotNotCoveredError):
+        inner = error.__cause__ or error.__context__
+        if not isinstance(inner, DriverError):
+            break
+        error = inner
+    return error
+
+
+def _says(*texts: str) -> Callable[[BaseException], bool]:
+    return lambda error: any(text in str(error).lower() for text in texts)
+
+
+def _is(*types: type[BaseException]) -> Callable[[BaseException], bool]:
+    return lambda error: isinstance(error, types)
+
+
+def _coded(*codes: str) -> Callable[[BaseException], bool]:
+    return lambda error: code_of(error) in codes
+
+
+Make = Callable[[BaseException, RedisConfig], StoreError]
+
+
+def _unavailable(message: str, fix: str) -> Make:
+    return lambda error, config: StoreUnavailable(message.format(where=config.where), fix)
+
+
+def _refused(message: str, fix: str) -> Make:
+    return lambda error, config: StoreRefused(message.format(where=config.where), fix)
+
+
+def _no_permission(error: BaseException, config: RedisConfig) -> StoreError:
+    user = _user(config)
+    text = str(error).lower()
+    named = _COMMAND.search(text)
+    if named:
+        return StoreRefused(
+            f"The Redis user {user} may not run {named[1].replace('|', ' ').upper()}.", f"Allow it: ACL SETUSER {user} +{named[1]}"
+        )
+    if "access" in text and "key" in text:
+        return StoreRefused(f"The Redis user {user} may not use this key.", f"Allow all keys: ACL SETUSER {user} ~*")
+    return StoreRefused(f"The Redis user {user} lacks a permission.", "The connection test lists the commands that are needed.")
+
+
+def _wrong_password(error: BaseException, config: RedisConfig) -> StoreError:
+    if code_of(error) == "NOAUTH":
+        return StoreRefused(f"Redis at {config.where} asks for a password and none is set.", _password_fix(config))
+    if "without any password configured" in str(error) or "no password is set" in str(error):
+        return StoreRefused(f"Redis at {config.where} has no password, but one is set here.", "Remove the password from the settings.")
+    return StoreRefused(f"Redis at {config.where} refused user {_user(config)} or its password.", _password_fix(config))
+
+
+def _no_primary(error: BaseException, config: RedisConfig) -> StoreError:
+    sentinels = ", ".join(map(str, config.addresses))
+    if "AuthenticationError" in str(error):
+        return StoreRefused(f"The sentinels {sentinels} refused the user or password.", "Correct sentinelUsername and sentinelSecret.")
+    return StoreUnavailable(
+        f"No sentinel of {sentinels} names a working primary for {config.service}.",
+        "Check serviceName and that the sentinels run; during a failover try again in a few seconds.",
+    )
+
+
+def _timeout(error: BaseException, config: RedisConfig) -> StoreError:
+    connecting = "connecting" in str(error).lower()
+    seconds = config.connect_seconds if connecting else config.read_seconds
+    return StoreUnavailable(
+        f"Redis at {config.where} did not {'accept a connection' if connecting else 'answer'} within {seconds:g} s.",
+        "Check the network and whether the server is overloaded, then try again.",
+    )
+
+
+def _lost(error: BaseException, config: RedisConfig) -> StoreError:
+    return StoreUnavailable(f"The connection to Redis at {config.where} broke.", "Check that the server runs, then try again.")
+
+
+def _bad_certificate(error: BaseException, config: RedisConfig) -> StoreError:
+    found = re.search(r"verify failed: ([^(\]]+)", str(error))
+    reason = f": {found[1].strip()}" if found else ""
+    return StoreRefused(
+        f"The TLS certificate of Redis at {config.where} was not accepted{reason}.",
+        "Give the authority that signed it as tls.ca-file, or end the URL in #insecure to accept any certificate.",
+    )
+
+
+def _user(config: RedisConfig) -> str:
+    return config.user or "default"
+
+
+def _password_fix(config: RedisConfig) -> str:
+    place = {
+        "single": "in the URL: redis://user:password@host:port",
+        "cluster": "in the settings user and password",
+        "sentinel": "in the settings authUsername and authSecret (sentinelUsername and sentinelSecret for the sentinels)",
+    }
+    return f"Put user and password {place[config.mode]}."
+
+
+_RULES: Final[Sequence[tuple[Callable[[BaseException], bool], Make]]] = (
+    (_coded("NOPERM"), _no_permission),
+    (_says("can't run this command", "acl failure in script"), _no_permission),
+    (_is(driver.AuthenticationError), _wrong_password),
+    (_coded("NOAUTH"), _wrong_password),
+    (_is(MasterNotFoundError), _no_primary),
+    (
+        _is(driver.ReadOnlyError),
+        lambda error, config: ReadOnly(
+            f"Redis at {config.where} is a replica and takes no writes.", "Point urls at the primary, or use redis-type sentinel."
+        ),
+    ),
+    (
+        _coded("MISCONF"),
+        _refused("Redis at {where} cannot save to disk and therefore refuses writes.", "Free space or fix its data folder; see its log."),
+    ),
+    (_is(driver.OutOfMemoryError), _refused("Redis at {where} is full (maxmemory) and refuses writes.", "Raise maxmemory.")),
+    (_is(driver.BusyLoadingError), _unavailable("Redis at {where} is still loading its data.", "Try again in a moment.")),
+    (_coded("BUSY"), _unavailable("Redis at {where} is busy running a script.", "Try again in a moment.")),
+    (_coded("NOREPLICAS"), _refused("Redis at {where} has too few replicas and refuses writes.", "Check its replicas.")),
+    (_coded("MASTERDOWN"), _unavailable("Redis at {where} is a replica that has lost its primary.", "Check the primary.")),
+    (
+        _is(driver.ClusterDownError, driver.SlotNotCoveredError),
+        _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),
+    ),
+    (_is(driver.TryAgainError), _unavailable("The cluster at {where} is moving this key.", "Try again in a moment.")),
+    (
+        _is(driver.AskError),
+        lambda error, config: (
+            StoreUnavailable(f"The cluster at {config.where} is moving this key.", "Try again in a moment.")
+            if config.mode == "cluster"
+            else StoreRefused(f"Redis at {config.where} is part of a cluster.", "Set redis-type to cluster.")
+        ),
+    ),
+    (
+        _says("cluster mode is not enabled", "cluster support disabled"),
+        _refused("Redis at {where} is not part of a cluster.", "Set redis-type to single."),
+    ),
+    (_says("db index is out of range"), _refused("Redis at {where} has no database of this number.", "Correct the end of the URL.")),
+    (_says("select is not allowed in cluster"), _refused("Redis at {where} is part of a cluster.", "Set redis-type to cluster.")),
+    (
+        _coded("DENIED"),
+        _refused("Redis at {where} runs in protected mode.", "Give it a password, or use an address it listens on locally."),
+    ),
+    (_says("protected mode"), _refused("Redis at {where} runs in protected mode.", "Give it a password.")),
+    (_says("max number of clients"), _unavailable("Redis at {where} has no connection left (maxclients).", "Raise maxclients.")),
+    (_says("certificate", "hostname mismatch"), _bad_certificate),
+    (
+        _says("name or service not known", "nodename nor servname", "temporary failure in name resolution", "no address associated"),
+        _unavailable("The host name of {where} cannot be resolved.", "Correct the host in urls or the name service."),
+    ),
+    (_says("connection refused"), _unavailable("Redis at {where} refused the connection.", "Check that it runs and listens there.")),
+    (_says("no such file or directory"), _unavailable("There is no socket at {where}.", "Check the path and that the server runs.")),
+    (_says("permission denied"), _refused("The socket {where} may not be opened.", "Add kvadmin's user to the socket's group.")),
+    (_says("network is unreachable", "no route to host"), _unavailable("There is no way to {where}.", "Check the network.")),
+    (
+        _says("ssl", "tls", "wrong version number", "eof occurred in violation"),
+        _refused("TLS with Redis at {where} failed.", "Use redis:// if the server has no TLS there, rediss:// if it has."),
+    ),
+    (_is(driver.TimeoutError), _timeout),
+    (_is(TimeoutError), _timeout),
+    (_is(driver.MaxConnectionsError), _unavailable("All connections to Redis at {where} are in use.", "Try again in a moment.")),
+    (_is(driver.ConnectionError), _lost),
+    (_is(OSError), _lost),
+    (_is(driver.RedisClusterException), _unavailable("The cluster at {where} cannot be reached.", "Check its nodes: CLUSTER NODES.")),
+)

@@ -1,0 +1,106 @@
+"""Redis and Valkey under contract: single server, cluster, sentinel set, shards."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from stores.backends.base import Backend
+from stores.backends.redis import RedisBackend
+from tests.contract.harness import Harness, Plant, SettableClock
+from tests.servers.redis import Cluster, RedisServer, SentinelSet
+
+
+@cache
+def single(flavour: str) -> RedisServer:
+    """The server of this test run."""
+    return RedisServer(flavour)
+
+
+@cache
+def cluster(flavour: str) -> Cluster:
+    """Three primaries, for this test run."""
+    return Cluster(flavour)
+
+
+@cache
+def sentinels(flavour: str) -> SentinelSet:
+    """A primary, a replica and three sentinels, for this test run."""
+    return SentinelSet(flavour)
+
+
+class RedisHarness(Harness):
+    """One server, emptied before each test."""
+
+    layout = "redis"
+    native_time = True
+    flavour = "valkey"
+
+    def __init__(self) -> None:
+        self.servers = self.find_servers()
+        for server in self.servers:
+            with server.client() as client:
+                client.flushall()
+
+    def find_servers(self) -> list[RedisServer]:
+        return [single(self.flavour)]
+
+    def settings(self) -> dict[str, str]:
+        return {"urls": self.servers[0].url}
+
+    def open(self, clock: SettableClock) -> Backend:
+        return RedisBackend(self.settings(), clock=clock)
+
+    def server_of(self, key: bytes) -> RedisServer:
+        return self.servers[0]
+
+    def plant(self, rows: list[Plant]) -> None:
+        for server in self.servers:
+            with server.client() as client, client.pipeline(transaction=False) as pipe:
+                for row in rows:
+                    if self.server_of(row.key) is server and row.row is not None:
+                        pipe.set(row.key, row.row, exat=row.expires_at)
+                pipe.execute()
+
+    def raw(self) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+        found: dict[bytes, bytes] = {}
+        for server in self.servers:
+            with server.client() as client:
+                names: list[Any] = list(client.scan_iter(count=1000))
+                found |= {name: client.get(name) for name in names}
+        return found, {}
+
+
+class Redis7Harness(RedisHarness):
+    flavour = "redis"
+
+
+class ClusterHarness(RedisHarness):
+    """Three primaries; a key lives where its slot is."""
+
+    def find_servers(self) -> list[RedisServer]:
+        return cluster(self.flavour).primaries
+
+    def settings(self) -> dict[str, str]:
+        return cluster(self.flavour).settings()
+
+    def server_of(self, key: bytes) -> RedisServer:
+        return cluster(self.flavour).home_of(key)
+
+
+class Cluster7Harness(ClusterHarness):
+    flavour = "redis"
+
+
+class SentinelHarness(RedisHarness):
+    """Whatever the sentinels name as primary."""
+
+    def find_servers(self) -> list[RedisServer]:
+        return [sentinels(self.flavour).primary]
+
+    def settings(self) -> dict[str, str]:
+        return sentinels(self.flavour).settings()
+
+
+class Sentinel7Harness(SentinelHarness):
+    flavour = "redis"
