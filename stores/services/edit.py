@@ -13,7 +13,7 @@ from stores.models import AuditEntry, Run, Store, TrashEntry
 from stores.services import audit, edit_checks
 from stores.services.actor import Actor
 from stores.services.browse import read_key
-from stores.services.rows import Row
+from stores.services.rows import Row, same_row
 from stores.services.trash_rows import DELETED, OVERWRITTEN
 from stores.services.writing import Writing, writing
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep, Kind
@@ -138,9 +138,9 @@ def delete_many(actor: Actor, store: Store, targets: Iterable[Target], run: Run 
         for target in targets:
             chunk.append(target)
             if len(chunk) == _CHUNK:
-                outcomes += _delete_chunk(at, chunk)
+                outcomes += delete_chunk(at, chunk)
                 chunk = []
-        outcomes += _delete_chunk(at, chunk)
+        outcomes += delete_chunk(at, chunk)
     return outcomes
 
 
@@ -174,7 +174,7 @@ class _Removal:
     outcome: DeleteOutcome
 
 
-def _delete_chunk(at: Writing, chunk: Sequence[Target]) -> list[DeleteOutcome]:
+def delete_chunk(at: Writing, chunk: Sequence[Target]) -> list[DeleteOutcome]:
     """Read, put on record, delete, settle. The order of outcomes is the order of the targets."""
     outcomes: list[DeleteOutcome | _Removal] = [_planned(at, key, expect) for key, expect in chunk]
     removals = [found for found in outcomes if isinstance(found, _Removal)]
@@ -207,10 +207,9 @@ def _planned(at: Writing, key: bytes, expect: Expected | str) -> DeleteOutcome |
 
 
 def _as_expected(at: Writing, seen: Entry, expect: Expected | str) -> bool:
-    if expect is ANYTHING:
-        return True
-    wanted = at.stored(expect).etag if isinstance(expect, Entry) else str(expect)
-    return wanted in (seen.etag, at.row(seen).entry.etag)
+    if isinstance(expect, Entry):
+        return same_row(seen, at.stored(expect))
+    return expect is ANYTHING or expect in (seen.etag, at.row(seen).entry.etag)
 
 
 def _removed(at: Writing, removal: _Removal) -> DeleteOutcome:

@@ -56,6 +56,14 @@ def as_stored(entry: Entry, kind: StoreKind) -> Entry:
     return replace(entry, kind=Kind.UNKNOWN, counter=None)
 
 
+def same_row(current: Entry, seen: Entry) -> bool:
+    """Whether a whole entry is the one that was seen, of which a list may have held only the first part."""
+    if seen.length is None:
+        return current.etag == seen.etag
+    whole, part = current.row or b"", seen.row or b""
+    return len(whole) == seen.length and whole.startswith(part) and current.expires_at_ms == seen.expires_at_ms
+
+
 def row_of(entry: Entry, version: str, kind: StoreKind, now: float, *, reveal: bool = False) -> Row:
     """Settle and decode one entry."""
     _, settled = settle(entry, version, kind)

@@ -192,6 +192,8 @@ def sweep() -> Sweep:
     for run in Run.objects.filter(state=RunState.RUNNING, heartbeat_at__lt=old):
         if run.cancel_requested:
             cancelled += _end(run, RunState.CANCELLED, "")
+        elif run.action not in TASKS:
+            failed += _end(run, RunState.FAILED, "The process that did this run disappeared. What it had done is in the trash.")
         elif run.attempts >= MAX_ATTEMPTS:
             failed += _end(run, RunState.FAILED, f"The worker disappeared {run.attempts} times.")
         elif _step(run, RunState.RUNNING, {"state": RunState.QUEUED, "heartbeat_at": timezone.now()}):

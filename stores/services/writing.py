@@ -19,7 +19,7 @@ from stores.models import AuditEntry, Run, Store, TrashEntry
 from stores.services import audit
 from stores.services.access import open_for_write
 from stores.services.actor import Actor
-from stores.services.rows import Row, as_stored, row_of, settle, store_kind
+from stores.services.rows import Row, as_stored, row_of, same_row, settle, store_kind
 from stores.services.trash_rows import DELETED, new_entry
 from stores.types import ABSENT, ANYTHING, Entry, Expect, Expected, Kind
 
@@ -102,10 +102,15 @@ class Writing:
         return row
 
     def _seen(self, key: bytes, expect: Expected) -> Entry | None:
-        """The row that the write replaces, as the backend reads it: the one given, none, or the one that is there now."""
-        if isinstance(expect, Entry):
+        """The whole row that the write replaces, as the backend reads it: the one given, none, or the one that is there now."""
+        if not isinstance(expect, Entry):
+            return None if expect is ABSENT else self.backend.get(key)
+        if expect.length is None:
             return self.stored(expect)
-        return None if expect is ABSENT else self.backend.get(key)
+        whole = self.backend.get(key)
+        if whole is None or not same_row(whole, self.stored(expect)):
+            raise self.shown(Conflict(current=whole))
+        return whole
 
     @contextmanager
     def undone_on_refusal(self, note: AuditEntry, saved: TrashEntry | None = None) -> Iterator[None]:

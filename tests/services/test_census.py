@@ -6,12 +6,11 @@ import tracemalloc
 
 import pytest
 
-from stores.backends.memory import MemoryBackend
 from stores.models import Census, Store
 from stores.services import census
 from stores.services.actor import Actor
 from stores.services.tally import BUCKET_NAMES, SUBJECTS, Tally
-from stores.types import Capabilities, CensusRow, Kind
+from stores.types import CensusRow, Kind
 from tests.services.conftest import opened, plant, plant_counter, plant_raw, soon
 
 WINDOW = (7).to_bytes(8, "big")
@@ -85,14 +84,6 @@ def test_old_ones_go(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatc
     kept = Census.objects.order_by("-at")
     assert len(kept) == 4
     assert [bool(found.details) for found in kept] == [True, True, False, False]
-
-
-def test_an_unordered_store_is_exact_only_when_it_counts_the_same(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(memory, b"k")
-    monkeypatch.setattr(MemoryBackend, "capabilities", Capabilities(ordered_scan=False))
-    assert census.count(memory, actor).exact
-    monkeypatch.setattr(MemoryBackend, "count", lambda *_, **__: (2, True))
-    assert not census.count(memory, actor).exact
 
 
 def test_memory_stays_flat() -> None:
