@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from stores import keyclasses
 from stores.errors import BadConfig
-from stores.forms.base import StyledForm
+from stores.forms.base import StyledForm, style
 from stores.keyclasses.base import EditorField
 from stores.services.durations import parse_expiry
 from stores.services.filters import parse_hex
@@ -49,8 +49,13 @@ def is_json(value: bytes) -> bool:
 
 
 def typed_text(text: str) -> bytes:
-    """What was typed into a text field: browsers send line breaks as CR LF, the store gets LF."""
-    return text.replace("\r\n", "\n").encode()
+    """What was typed into a text field, as bytes."""
+    return _lf(text).encode()
+
+
+def _lf(text: str) -> str:
+    """Browsers send line breaks as CR LF; the store gets LF."""
+    return text.replace("\r\n", "\n")
 
 
 def typed_json(text: str) -> bytes:
@@ -102,16 +107,16 @@ class ValueForm(SeenForm):
             if cleaned.get("file") is None and "file" not in self.errors:
                 self.add_error("file", "Choose the file that holds the new value.")
             elif cleaned.get("file") is not None:
-                self.value = cleaned["file"].read()
+                self.written: bytes = cleaned["file"].read()
         elif editor and "value" in cleaned:
             try:
-                self.value = TYPED[editor](cleaned["value"])
+                self.written = TYPED[editor](cleaned["value"])
             except forms.ValidationError as error:
                 self.add_error("value", error)
         return cleaned
 
     def wanted(self) -> str:
-        return _short(self.value)
+        return _short(self.written)
 
 
 class DecodedForm(SeenForm):
@@ -121,13 +126,13 @@ class DecodedForm(SeenForm):
         self.editable, self.version = editable, version
         super().__init__(data, initial=dict(initial or {}), auto_id="value-%s")
         for field in keyclasses.editor_fields(editable):
-            self.fields[f"part_{field.name}"] = _part(field)
-            self.initial.setdefault(f"part_{field.name}", _initial(field, (initial or {}).get(field.name)))
+            self.fields[f"part_{field.name}"] = part = _part(field)
+            style(part.widget)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if not self.errors:
-            parts = {name.removeprefix("part_"): str(value) for name, value in cleaned.items() if name.startswith("part_")}
+            parts = {name.removeprefix("part_"): _lf(str(value)) for name, value in cleaned.items() if name.startswith("part_")}
             try:
                 self.encoded = keyclasses.encode(self.editable, parts, self.version)
             except BadConfig as error:
@@ -144,7 +149,7 @@ class DecodedForm(SeenForm):
 
 def _part(field: EditorField) -> forms.Field:
     attrs: dict[str, Any] = {"autocomplete": "off"}
-    common = {"label": field.label, "help_text": field.help, "required": field.type != "lines"}
+    common: dict[str, Any] = {"label": field.label, "help_text": field.help, "required": field.type != "lines"}
     if field.type == "choice":
         return forms.ChoiceField(choices=[(name, name) for name in field.choices], **common)
     if field.type == "lines":
@@ -154,17 +159,19 @@ def _part(field: EditorField) -> forms.Field:
     return forms.CharField(widget=forms.TextInput(attrs=attrs), max_length=4096, **common)
 
 
-def _initial(field: EditorField, value: Any) -> Any:
-    return "\n".join(str(part) for part in value) if field.type == "lines" and isinstance(value, list) else value
-
-
 class CounterForm(SeenForm):
     """A new number, or one to add to whatever is there."""
 
     number = forms.IntegerField(
         label="New number", min_value=INT64[0], max_value=INT64[1], widget=forms.NumberInput(attrs={"class": "form-control kv-w-md"})
     )
-    act = forms.ChoiceField(choices=[("set", "set"), ("add", "add")], required=False)
+    act = forms.ChoiceField(choices=[("set", "set"), ("add", "add"), ("zero", "zero")], required=False)
+
+    def __init__(self, data: Any = None, **kwargs: Any) -> None:
+        if data is not None and data.get("act") == "zero":
+            data = data.copy()
+            data["number"] = "0"
+        super().__init__(data, **kwargs)
 
     @property
     def adds(self) -> bool:

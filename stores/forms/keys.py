@@ -12,6 +12,7 @@ from django.http import QueryDict
 from stores import keyclasses
 from stores.errors import BadConfig
 from stores.forms.base import StyledForm
+from stores.services.durations import in_words
 from stores.services.filters import CUSTOM, KeyFilter
 from stores.services.keytokens import key_of
 from stores.types import Kind
@@ -34,7 +35,7 @@ class KeyFilterForm(StyledForm):
     )
     kind = forms.ChoiceField(label="Kind", required=False, choices=KINDS)
     expiry = forms.ChoiceField(label="Expiry", required=False, choices=EXPIRIES)
-    prefix = forms.CharField(
+    prefix = forms.CharField(  # type: ignore[assignment]
         label="Key begins with, in hex",
         required=False,
         max_length=4096,
@@ -43,9 +44,7 @@ class KeyFilterForm(StyledForm):
     match = forms.CharField(
         label="Key matches the glob", required=False, max_length=1024, strip=False, widget=forms.TextInput(attrs={"placeholder": "user@*"})
     )
-    before = forms.CharField(
-        label="Expires within", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "1 h"})
-    )
+    before = forms.CharField(label="Expires within", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "1 h"}))
     after = forms.CharField(
         label="Expires not before", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "7 days"})
     )
@@ -95,14 +94,16 @@ def chips(key_filter: KeyFilter, titles: Mapping[str, str]) -> list[dict[str, st
         ("Begins with", key_filter.prefix.hex(), replace(key_filter, prefix=b"")),
         ("Glob", key_filter.match, replace(key_filter, match="")),
     ]
-    query = key_filter.to_query()
-    for label, name, field in (
-        ("Expires within", "before", "expires_before"),
-        ("Expires not before", "after", "expires_after"),
-        ("Count at least", "count", "count_min"),
-        ("Bytes at least", "size", "size_min"),
+    for label, seconds, rest in (
+        ("Expires within", key_filter.expires_before, replace(key_filter, expires_before=None)),
+        ("Expires not before", key_filter.expires_after, replace(key_filter, expires_after=None)),
     ):
-        said.append((label, query.get(name, ""), replace(key_filter, **{field: None})))
+        said.append((label, "" if seconds is None else in_words(seconds), rest))
+    for label, number, rest in (
+        ("Count at least", key_filter.count_min, replace(key_filter, count_min=None)),
+        ("Bytes at least", key_filter.size_min, replace(key_filter, size_min=None)),
+    ):
+        said.append((label, "" if number is None else f"{number:,}", rest))
     return [{"label": label, "value": value, "without": rest.query_string} for label, value, rest in said if value]
 
 

@@ -55,6 +55,12 @@ def span(number: float) -> str:
 
 
 @register.filter
+def countdown(moment: float) -> str:
+    """Time left to the second, `21 d 07:22:00`."""
+    return words.countdown(moment)
+
+
+@register.filter
 def times(number: int, word: str) -> str:
     """`3|times:"key"` -> `3 keys`; `"entry,entries"` names the plural."""
     one, _, many = word.partition(",")
@@ -89,9 +95,7 @@ def at(moment: float | datetime | None, style: words.Style = "short") -> SafeStr
     if moment is None:
         return mark_safe("")
     stamp = unix(moment)
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', words.iso(stamp), words.absolute(stamp), words.absolute(stamp, style)
-    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', words.iso(stamp), words.absolute(stamp), words.absolute(stamp, style))
 
 
 @register.simple_tag

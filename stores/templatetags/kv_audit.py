@@ -56,12 +56,10 @@ def audit_dot(entry: AuditEntry) -> SafeString:
 def audit_words(entry: AuditEntry) -> SafeString:
     """`admin set the number of 05 cb0071… (Failed logins) from 41 to 0.`"""
     did = DID.get(entry.action, entry.action.replace("-", " "))
-    key = format_html(' <span class="kv-bytes">{}</span>', _key(entry.key_hex)) if entry.key_hex or entry.before or _about_key(entry) else ""
+    key = format_html(' <span class="kv-bytes">{}</span>', _key(entry.key_hex)) if _about_key(entry) else ""
     found = keyclasses.CLASSES.get(entry.class_slug)
     title = format_html(' <span class="kv-muted">{}</span>', found.title) if found else ""
-    return format_html(
-        "{} {}{}{}{}{}", entry.actor, did, key if _about_key(entry) else "", title, _change(entry), _outcome(entry.outcome)
-    )
+    return format_html("{} {}{}{}{}{}", entry.actor, did, key, title, _change(entry), _outcome(entry.outcome))
 
 
 def _about_key(entry: AuditEntry) -> bool:

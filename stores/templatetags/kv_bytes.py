@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,7 +103,7 @@ def value_line(row: Row) -> str:
         return "counter"
     if entry.kind is Kind.LOCK:
         return "lock"
-    length = words.size(len(entry.value or b""))
+    length = words.size(len(entry.value or b"") if entry.length is None else entry.length)
     return f"{length}, with a number" if entry.counter is not None else length
 
 
@@ -185,28 +185,54 @@ def _covered(parts: Sequence[Part], length: int) -> Iterator[Part]:
         yield at, length, ""
 
 
+TITLES: Final = {
+    "ip": "Address", "asn": "AS number", "rcpt": "Recipient", "account_id": "Account", "client_id": "Client", "dmarc_pass": "DMARC pass",
+    "message_id": "Message-ID", "hash": "Hash of the limit", "digest": "Digest of the code", "candidates": "It could be",
+    "created_at": "Created", "held_until": "Held until", "token": "Word", "queue_id": "Queue id", "params": "Parameters",
+}  # fmt: skip
+"""Names of decoded parts whose title is more than the name with a capital."""
+
+TIMES: Final = ("created_at", "held_until", "not_before", "not_after", "due", "due_at", "expires", "expires_at")
+"""Parts that hold Unix seconds."""
+
+FOLDED: Final = frozenset(
+    ("window_index", "window_period", "window_start", "window_end", "running", "held", "ambiguous", "joined", "token_hex", "queue_id_hex")
+)
+"""Parts that other parts, or the value in words, say better."""
+
+
 @register.simple_tag
-def field_value(name: str, value: Any) -> SafeString | str:
-    """A decoded part as text: times as times, lists with commas, yes and no."""
+def facts(row: Row) -> list[tuple[str, SafeString | str]]:
+    """The decoded parts as titles and texts. What the heading or the value already says is left out."""
+    fields, said = row.decoded.fields, {row.decoded.label, row.decoded.value_label}
+    found: list[tuple[str, SafeString | str]] = []
+    for name, value in fields.items():
+        if name in FOLDED or value is None or value == "" or (name == "count" and value == row.entry.counter):
+            continue
+        if name in ("key", "value", "type") or (name == "candidates" and not fields.get("ambiguous")) or str(value) in said:
+            continue
+        found.append((TITLES.get(name, name.replace("_", " ").capitalize()), _part_text(name, value)))
+    if (window := _window(fields)) is not None:
+        found.append(("Window", window))
+    return found
+
+
+def _part_text(name: str, value: Any) -> SafeString | str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None:
-        return mark_safe('<span class="kv-muted">none</span>')
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
-    if isinstance(value, int) and is_time(name):
+    if isinstance(value, float):
+        return f"{value:.2f}".replace("-", "−")
+    if isinstance(value, int) and name in TIMES:
         return format_html('{} <span class="kv-muted">{}</span>', words.absolute(value), words.relative(value))
-    return words.count(value) if isinstance(value, int) and abs(value) > 9999 and "id" not in name else str(value)
+    return words.count(value) if isinstance(value, int) and name in ("ham", "spam", "count", "bytes", "uploads") else str(value)
 
 
-def is_time(name: str) -> bool:
-    """Whether a part of that name holds Unix seconds."""
-    return name in ("window_start", "window_end", "expires", "expires_at", "not_before", "not_after", "due", "created", "start", "end") or (
-        name.endswith(("_at", "_time"))
-    )
-
-
-@register.filter
-def field_title(name: str) -> str:
-    """`window_start` -> `Window start`."""
-    return name.replace("_", " ").capitalize()
+def _window(fields: Mapping[str, Any]) -> SafeString | None:
+    """`1 d, Sat 02:00 CEST to Sun 02:00 CEST`."""
+    period, start, end = (fields.get(name) for name in ("window_period", "window_start", "window_end"))
+    if not (isinstance(period, int) and isinstance(start, int) and isinstance(end, int)):
+        return None
+    over = "" if fields.get("running") else mark_safe(' <span class="kv-muted">not running now</span>')
+    return format_html("{}, {} to {}{}", words.span(period), words.absolute(start, "short"), words.absolute(end, "short"), over)

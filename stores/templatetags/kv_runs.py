@@ -63,12 +63,13 @@ def run_result(run: Run) -> str:
         return run.error or "no reason is on record"
     if state is RunState.QUEUED:
         return "waits for a worker"
-    done = f"counted {words.plural(run.scanned, 'key')}" if run.action == RunAction.CENSUS else f"removed {words.plural(run.removed, 'key')}"
+    counts = run.action == RunAction.CENSUS
+    done = f"counted {words.plural(run.scanned, 'key')}" if counts else f"removed {words.plural(run.removed, 'key')}"
     if state is RunState.CANCELLED:
         return f"{done} before it was cancelled"
-    if run.corrupt and run.action == RunAction.PURGE:
+    if run.corrupt and not counts:
         return f"{done}, went around {words.plural(run.corrupt, 'malformed row')}"
-    return done if run.action == RunAction.CENSUS or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"
+    return done if counts or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"
 
 
 @register.filter
@@ -92,7 +93,8 @@ def progress(run: Run, classes: str = "") -> SafeString:
     if run.progress is None:
         return format_html('<progress class="kv-progress {}" aria-label="{}"></progress>', classes, label)
     share = round(100 * min(1.0, run.progress))
-    return format_html('<progress class="kv-progress {}" value="{}" max="100" aria-label="{}">{} %</progress>', classes, share, label, share)
+    bar = '<progress class="kv-progress {}" value="{}" max="100" aria-label="{}">{} %</progress>'
+    return format_html(bar, classes, share, label, share)
 
 
 @register.filter
@@ -115,7 +117,8 @@ def run_chart(runs: Sequence[Run]) -> SafeString:
     label += f"; {failed} failed or were missed" if failed else ""
     first, last = (run.started_at or run.created_at for run in (shown[0], shown[-1]))
     return format_html(
-        '<svg class="kv-chart is-long" viewBox="0 0 860 88" role="img" aria-label="{}">{}<line class="ax" x1="0" x2="860" y1="70.5" y2="70.5"/>'
+        '<svg class="kv-chart is-long" viewBox="0 0 860 88" role="img" aria-label="{}">{}'
+        '<line class="ax" x1="0" x2="860" y1="70.5" y2="70.5"/>'
         '<text x="4" y="84">{}</text><text x="{}" y="84" text-anchor="end">{}</text></svg>',
         label,
         format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1.5"/>', bars),

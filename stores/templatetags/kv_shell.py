@@ -9,6 +9,7 @@ from typing import Any
 from django import template
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from stores.models import Store
@@ -64,7 +65,7 @@ def theme_of(request: HttpRequest | None) -> str:
 def theme_attribute(context: template.Context) -> SafeString:
     """`data-bs-theme` for a chosen appearance; none leaves it to the system, without any script."""
     theme = theme_of(context.get("request"))
-    return mark_safe("" if theme == "auto" else f' data-bs-theme="{theme}"')
+    return mark_safe("") if theme == "auto" else format_html(' data-bs-theme="{}"', theme)
 
 
 @register.inclusion_tag("stores/shared/shell.html", takes_context=True)
@@ -120,7 +121,7 @@ def state_of(info: StoreInfo, pulse: Pulse | None) -> tuple[str, str]:
 
 
 def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
-    named = [("Overview", "overview", [])]
+    named: list[tuple[str, str, list[str]]] = [("Overview", "overview", [])]
     if target:
         named += [("Store", "store", [target.id]), ("Keys", "keys", [target.id]), ("Purge", "purge", [target.id])]
     named += [("Trash", "trash", []), ("Runs", "runs", []), ("Audit", "audit", []), ("Settings", "settings", [])]

@@ -149,3 +149,11 @@ def percent(part: float, whole: float) -> str:
 def plural(number: int, one: str, many: str = "") -> str:
     """`1 key`, `3 keys`; with the figure."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def countdown(moment: float, now: float | None = None) -> str:
+    """Time left to the second: `23:18:52`, `21 d 07:22:00`."""
+    left = max(0, round(moment - (time.time() if now is None else now)))
+    days, rest = divmod(left, DAY)
+    clock = f"{rest // HOUR:02}:{rest // MINUTE % 60:02}:{rest % 60:02}"
+    return f"{count(days)} d {clock}" if days else clock

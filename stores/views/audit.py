@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
@@ -25,12 +27,13 @@ def audit(request: HttpRequest) -> HttpResponse:
         return show(request, TEMPLATE, {"form": form}, fragment="audit", status=400)
     entries = list(found(form.cleaned_data)[: PAGE_SIZE + 1])
     query = form.query()
-    next_url = f"?{urlencode({**query, 'cursor': entries[PAGE_SIZE - 1].pk})}" if len(entries) > PAGE_SIZE else ""
+    last = str(entries[PAGE_SIZE - 1].pk) if len(entries) > PAGE_SIZE else ""
+    next_url = f"?{urlencode({**query, 'cursor': last})}" if last else ""
     context = {"form": form, "entries": entries[:PAGE_SIZE], "filtered": bool(query), "next_url": next_url}
     return show(request, TEMPLATE, context, fragment="audit")
 
 
-def found(wanted: dict[str, str]) -> QuerySet[AuditEntry]:
+def found(wanted: Mapping[str, str]) -> QuerySet[AuditEntry]:
     """The entries of a filter after its cursor."""
     entries = AuditEntry.objects.select_related("run").order_by("-id")
     if wanted["store"]:

@@ -31,9 +31,7 @@ def wants_fragment(request: HttpRequest) -> bool:
     return htmx is not None and bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 
-def show(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, fragment: str = "", status: int = 200
-) -> HttpResponse:
+def show(request: HttpRequest, template: str, context: Mapping[str, Any], *, fragment: str = "", status: int = 200) -> HttpResponse:
     """The whole page, or the named part of the same template for a request that replaces just that part."""
     name = f"{template}#{fragment}" if fragment and wants_fragment(request) else template
     response = render(request, name, dict(context), status=status)

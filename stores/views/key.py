@@ -59,7 +59,7 @@ def key_value(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     form = value_form(request, store, row)
     if not form.is_valid():
         return refused(request, store, key, row, {"value_form": form})
-    written = form.encoded if isinstance(form, forms.DecodedForm) else form.value
+    written = form.encoded if isinstance(form, forms.DecodedForm) else form.written
     actor = actor_of(request)
     if isinstance(written, int):
         return changed(request, store, key, form, "value_form", lambda seen: edit.set_counter(actor, store, key, written, KEEP, seen))
@@ -180,7 +180,7 @@ def conflict(request: HttpRequest, store: Store, key: bytes, form: forms.SeenFor
     row = read_key(store, key)
     again = {name: value for name, value in request.POST.items() if name not in ("csrfmiddlewaretoken", "etag")}
     if isinstance(form, forms.ValueForm) and form.cleaned_data.get("edit_as") == "file":
-        again = {"edit_as": "hex", "value": form.value.hex() if len(form.value) <= forms.SHOWN_LIMIT else ""}
+        again = {"edit_as": "hex", "value": form.written.hex() if len(form.written) <= forms.SHOWN_LIMIT else ""}
     panel = {
         "opened": form.cleaned_data["opened"],
         "wanted": form.wanted(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from stores.forms import edit as forms
 from stores.models import AuditEntry, Store
 from stores.services import audit
 from stores.services.abilities import Abilities, abilities
-from stores.services.durations import in_words
 from stores.services.rows import Row
 from stores.templatetags import words
 from stores.types import Kind
@@ -37,8 +35,9 @@ def editors(row: Row, wanted: str) -> list[Editor]:
     """The ways that give this value back unchanged, best first; `wanted` is the one asked for in the address."""
     value = row.entry.value or b""
     small = len(value) <= forms.SHOWN_LIMIT
+    parts = parts_of(row)
     fits = {
-        "decoded": bool(row.decoded.editable) and row.decoded.editable != "counter" and not row.decoded.problem,
+        "decoded": parts is not None and bool(parts) and all(forms.is_text(text.encode()) for text in parts.values()),
         "json": small and forms.is_json(value),
         "text": small and forms.is_text(value),
         "hex": small,
@@ -47,11 +46,20 @@ def editors(row: Row, wanted: str) -> list[Editor]:
     labels = dict(forms.EDITORS)
     if row.entry.kind is Kind.COUNTER:
         names = ["decoded"] if fits["decoded"] else []
+    elif parts is not None and not parts and not row.entry.value:
+        names = []
     else:
         names = [name for name in ("decoded", "json", "text", "hex", "file") if fits[name]]
         names.sort(key=lambda name: name == "text" and not value)
     chosen = wanted if wanted in names else names[0] if names else ""
     return [Editor(name, labels[name], name == chosen) for name in names]
+
+
+def parts_of(row: Row) -> dict[str, str] | None:
+    """The parts of the value for the small form; empty for values that are always empty, None where only bytes are safe."""
+    if not row.decoded.editable or row.decoded.editable == "counter" or row.decoded.problem:
+        return None
+    return keyclasses.editor_values(row.decoded, row.entry)
 
 
 def value_form(request: HttpRequest, store: Store, row: Row | None) -> forms.DecodedForm | forms.ValueForm:
@@ -65,8 +73,8 @@ def blank_value_form(store: Store, row: Row, name: str) -> forms.DecodedForm | f
     """The form of a page that is just being opened."""
     seen = {"etag": row.entry.etag, "opened": row.decoded.value_label}
     if name == "decoded":
-        parts = {**row.decoded.fields, **({"count": row.entry.counter} if row.entry.counter is not None else {}), **seen}
-        return forms.DecodedForm(editable=row.decoded.editable, version=store.effective_version, initial=parts)
+        parts = {f"part_{part}": text for part, text in (parts_of(row) or {}).items()}
+        return forms.DecodedForm(editable=row.decoded.editable, version=store.effective_version, initial={**parts, **seen})
     value = row.entry.value or b""
     text = value.hex(" ") if name == "hex" else value.decode() if name in ("text", "json") else ""
     form = forms.ValueForm(initial={**seen, "edit_as": name, "value": text}, auto_id="value-%s")
@@ -75,12 +83,9 @@ def blank_value_form(store: Store, row: Row, name: str) -> forms.DecodedForm | f
 
 
 def expiry_form(row: Row) -> forms.ExpiryForm:
-    """The present expiry in all three ways of saying it."""
+    """The present expiry, to the second, so that saving it untouched changes nothing."""
     at = row.entry.expires_at
-    initial: dict[str, Any] = {"etag": row.entry.etag, "opened": _expiry_words(row), "how": "never" if at is None else "in"}
-    left = 0 if at is None else at - time.time()
-    if left > 0:
-        initial["span"] = in_words(left)
+    initial: dict[str, Any] = {"etag": row.entry.etag, "opened": _expiry_words(row), "how": "never" if at is None else "at"}
     there = None if at is None else words.local(at)
     if there is not None:
         initial |= {"date": there.date(), "time": there.time()}

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import Busy, NotSupported
-from stores.models import AuditEntry, Census, Run, RunState, Store
+from stores.models import ACTIVE_STATES, AuditEntry, Census, Run, RunState, Store
 from stores.services import census as censuses
 from stores.services import runs, schedules
 from stores.services.definitions import StoreInfo, list_stores
@@ -145,7 +145,8 @@ def store_lines(infos: Sequence[StoreInfo], active: Sequence[Run]) -> list[Line]
     """One line a store; three queries for all of them together."""
     pulses = ask_all(info.store for info in infos if info.enabled and info.supported)
     history = census_history()
-    last_runs = {run.store_id: run for run in Run.objects.filter(pk__in=_latest(Run.objects.exclude(state__in=("queued", "running", "paused"))))}
+    ended = Run.objects.exclude(state__in=ACTIVE_STATES)
+    last_runs = {run.store_id: run for run in Run.objects.filter(pk__in=_latest(ended))}
     purging = {run.store_id for run in active if run.action == "purge"}
     return [_line(info, pulses.get(info.id), history.get(info.id, []), last_runs.get(info.id), info.id in purging) for info in infos]
 

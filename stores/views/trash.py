@@ -39,7 +39,7 @@ def trash_restore(request: HttpRequest) -> HttpResponse:
     """Put rows back exactly, with their absolute expiry. Those that would overwrite something newer are listed and asked about."""
     form = RestoreForm(request.POST)
     if not form.is_valid():
-        raise BadConfig(" ".join(form.non_field_errors()) or "Select what to restore.")
+        raise BadConfig(" ".join(map(str, form.non_field_errors())) or "Select what to restore.")
     outcomes = service.restore_many(actor_of(request), form.ids, form.cleaned_data["overwrite"])
     done = sum(outcome.state == "restored" for outcome in outcomes)
     clashes = [service.find(outcome.trash_id) for outcome in outcomes if outcome.state == "conflict"]

@@ -1,0 +1,9 @@
+"""placeholder"""
+
+
+def upload(request):
+    raise NotImplementedError
+
+
+def preview(request):
+    raise NotImplementedError
