@@ -75,7 +75,7 @@ DATA_DIR = Variable(
 SECRET_KEY = Variable(
     "KVADMIN_SECRET_KEY",
     "at least 50 characters",
-    "Signs sessions and parsers. Changing it signs everybody out.",
+    "Signs sessions and forms. Changing it signs everybody out.",
     parsers.secret_key,
     computed="generated into the data folder",
     secret=True,
@@ -149,9 +149,7 @@ TRUSTED_ORIGINS = Variable(
     parsers.origins,
     computed="none",
 )
-SESSION_HOURS = Variable(
-    "KVADMIN_SESSION_HOURS", "1 to 720", "How long a sign-in lasts without any use.", parsers.between(1, 720), default="12"
-)
+SESSION_HOURS = Variable("KVADMIN_SESSION_HOURS", "1 to 720 hours", "How long a sign-in lasts.", parsers.between(1, 720), default="12")
 ADMIN_USER = Variable(
     "KVADMIN_ADMIN_USER",
     "up to 150 letters, digits and @ . + - _",
@@ -176,7 +174,7 @@ TIME_ZONE = Variable(
 )
 LOG_LEVEL = Variable("KVADMIN_LOG_LEVEL", "debug, info, warning or error", "What is written to stderr.", parsers.log_level, default="info")
 TRASH_DAYS = Variable(
-    "KVADMIN_TRASH_DAYS", "1 to 365", "How long deleted and overwritten rows can be restored.", parsers.between(1, 365), default="7"
+    "KVADMIN_TRASH_DAYS", "1 to 365 days", "How long deleted and overwritten rows can be restored.", parsers.between(1, 365), default="7"
 )
 WEB_WORKERS = Variable("KVADMIN_WEB_WORKERS", "1 to 32", "Processes that serve pages.", parsers.between(1, 32), default="2")
 WEB_THREADS = Variable("KVADMIN_WEB_THREADS", "1 to 64", "Threads of each of them.", parsers.between(1, 64), default="4")
