@@ -39,7 +39,7 @@ def backend_class(type_name: str) -> type[Backend]:
         raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept; nothing else is possible with it.")
     module, _, name = target.partition(":")
     try:
-        found = getattr(import_module(module), name)
+        found: type[Backend] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise NotSupported(
             f"Stores of type {type_name} need the Python package {error.name}.", f"Install it: pip install {error.name}"

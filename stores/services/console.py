@@ -21,6 +21,7 @@ from stores.models import Store
 from stores.services.lookup import Lookups
 
 Answer = TypeVar("Answer")
+Variables = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +291,13 @@ def _result(run: Callable[[], Value | None], bound: StoreLookups) -> Result:
             error["key"] = failed.key
     took = (time.perf_counter() - started) * 1000
     return Result(type_of(value), value, error, tuple(bound.trace), tuple(bound.notes), took)
+
+
+def setting_of(key: str) -> str:
+    """The setting that a flattened key belongs to: `queue.hop.0000.then` -> `queue.hop`."""
+    head, dot, word = key.rpartition(".")
+    base, inner, position = head.rpartition(".")
+    return base if dot and inner and word in ("if", "then", "else") and position else key
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,52 @@
+"""Which variables an expression may name, by the setting it stands in (expressions.md 4.1, up to 0.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_CONNECTION = ("listener", "remote_ip", "remote_port", "local_ip", "local_port", "protocol", "is_tls", "asn", "country")
+_MAIL = ("sender", "sender_domain", "authenticated_as")
+_QUEUE = (
+    "rcpt_domain",
+    "recipients",
+    "sender",
+    "sender_domain",
+    "priority",
+    "retry_num",
+    "notify_num",
+    "expires_in",
+    "last_status",
+    "last_error",
+)
+_HTTP = ("listener", "remote_ip", "remote_port", "local_ip", "local_port", "protocol", "is_tls", "url", "url_path", "headers", "method")
+
+VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "rcpt": (*_CONNECTION, *_MAIL, "rcpt", "rcpt_domain", "recipients", "priority", "helo_domain"),
+    "mail": (*_CONNECTION, "helo_domain", *_MAIL),
+    "ehlo": (*_CONNECTION, "helo_domain"),
+    "connect": _CONNECTION,
+    "queue": (*_QUEUE, "mx", "rcpt", "remote_ip", "local_ip"),
+    "http": _HTTP,
+    "address": ("address", "email", "rcpt"),
+}
+"""Context -> the names that parse there."""
+
+LABELS: Final[Mapping[str, str]] = {
+    "rcpt": "SMTP session, from RCPT on",
+    "mail": "SMTP session, from MAIL on",
+    "ehlo": "SMTP session, from EHLO on",
+    "connect": "Connection",
+    "queue": "Queue and delivery",
+    "http": "HTTP request",
+    "address": "Address mapping",
+}
+
+INTEGERS: Final = frozenset({"remote_port", "local_port", "asn", "is_tls", "retry_num", "notify_num", "expires_in"})
+ARRAYS: Final = frozenset({"recipients", "headers"})
+"""Written one element a line in a form."""
+
+SIEVE: Final = (
+    "remote_ip", "helo_domain", "authenticated_as", "asn", "country", "spf.result", "iprev.result", "stage", "dkim.result", "dmarc.result",
+)  # fmt: skip
+"""The environment of a trusted script that is worth filling in, `env.NAME`."""

@@ -1,0 +1,129 @@
+"""`lookup`: evaluate an expression against the stores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from stores.expressions import Value
+from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand
+from stores.models import VERSIONS
+from stores.registry import find_store
+from stores.services.console import Result, evaluate_expression
+from stores.services.lookup import Lookups
+
+DEFAULT_VERSION = "0.11"
+
+
+class Command(KvCommand):
+    help = "Evaluate an expression as Stalwart does, lookups against the real stores. Writes are off unless allowed."
+    details = """\
+With --json: {"type": integer|float|string|array|none, "result", "error": null or {"kind": parse|eval, "message", "position"},
+"notes": [...], "trace": [{"function", "asked", "store", "key", "hit", "answer", "milliseconds", "note"}...]}. Exit code 1 with an error.
+With --batch FILE (- is stdin): one JSON object {"expression", "variables"} a line in, one {"type", "result", "error"} a line out,
+in order; exit code 0 unless the input is malformed. Known variables are the given ones; true and false count as 1 and 0;
+"$NAME" is a global.
+
+  kvadmin lookup "key_get('', sender_domain)" --var sender_domain=example.org
+  kvadmin lookup --batch rules.jsonl --json"""
+
+    def arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("expression", metavar="EXPR", nargs="?")
+        parser.add_argument("--var", metavar="NAME=VALUE", action="append", default=[], help="a variable; a JSON value or else text")
+        parser.add_argument("--batch", metavar="FILE", help="JSON Lines of expressions; - reads stdin")
+        parser.add_argument("--allow-writes", action="store_true", help="let key_set and counter_incr change the stores")
+        parser.add_argument("--version", dest="stalwart", choices=VERSIONS, help="Stalwart's version; that of the default store otherwise")
+
+    def run(self, options: dict[str, Any]) -> int:
+        if (options["expression"] is None) is (options["batch"] is None):
+            raise Error("Give either an expression or --batch FILE.", returncode=USAGE)
+        version = options["stalwart"] or _default_version()
+        with Lookups(self.actor) as stores:
+            if options["batch"] is not None:
+                return self._batch(options["batch"], stores, version, options["allow_writes"])
+            variables = dict(_variable(text) for text in options["var"])
+            result = evaluate_expression(options["expression"], variables, stores, version=version, allow_writes=options["allow_writes"])
+        return self._one(result, options["json"])
+
+    def _one(self, result: Result, as_json: bool) -> int:
+        if as_json:
+            trace = [
+                {"function": q.function, "asked": q.asked, "store": q.store, "key": q.key, "hit": q.hit, "answer": q.answer}
+                | {"milliseconds": round(q.milliseconds, 3), "note": q.note}
+                for q in result.trace
+            ]
+            self.json({**result.json(), "notes": list(result.notes), "trace": trace})
+            return REFUSED if result.error else DONE
+        for question in result.trace:
+            answer = question.note or (question.answer if question.hit else "nothing")
+            self.line(f"{question.function} {question.store}: {question.key} -> {answer} ({question.milliseconds:.1f} ms)")
+        for note in result.notes:
+            self.stderr.write(note)
+        if result.error:
+            where = "" if result.error["position"] is None else f" (at byte {result.error['position']})"
+            raise Error(f"{result.error['message']}{where}", returncode=REFUSED)
+        self.line(f"{result.type} {json.dumps(result.value, ensure_ascii=False)}")
+        return DONE
+
+    def _batch(self, name: str, stores: Lookups, version: str, allow_writes: bool) -> int:
+        if name == "-":
+            return self._lines(sys.stdin, stores, version, allow_writes)
+        try:
+            with open(name, encoding="utf-8") as lines:  # noqa: PTH123
+                return self._lines(lines, stores, version, allow_writes)
+        except (OSError, UnicodeDecodeError) as error:
+            raise Error(f"{name} cannot be read: {type(error).__name__}.", returncode=USAGE) from None
+
+    def _lines(self, lines: Iterable[str], stores: Lookups, version: str, allow_writes: bool) -> int:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            expression, variables = _request(line, number)
+            self.json(evaluate_expression(expression, variables, stores, version=version, allow_writes=allow_writes).json())
+        return DONE
+
+
+def _default_version() -> str:
+    from stores.errors import UnknownStore
+
+    try:
+        return find_store("").effective_version
+    except UnknownStore:
+        return DEFAULT_VERSION
+
+
+def _variable(text: str) -> tuple[str, Value]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Error(f"--var {text} is not of the form NAME=VALUE.", returncode=USAGE)
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, _checked(found) if found is not None else value
+
+
+def _request(line: str, number: int) -> tuple[str, dict[str, Value]]:
+    try:
+        request = json.loads(line)
+        expression, variables = request["expression"], request.get("variables") or {}
+        if not isinstance(expression, str) or not isinstance(variables, dict):
+            raise TypeError
+        return expression, {name: _checked(value) for name, value in variables.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise Error(f'Line {number} is not of the form {{"expression": text, "variables": object}}.', returncode=USAGE) from None
+
+
+def _checked(value: Any) -> Value:
+    """A value of the language: objects and null are none."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list):
+        return [_checked(element) for element in value]
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return float(value)
+    return value if isinstance(value, (str, int, float)) else ""
