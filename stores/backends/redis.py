@@ -25,7 +25,7 @@ from stores.backends.redis_scripts import DELETE, EXPIRE, INCREMENT, SET, Answer
 from stores.backends.redis_sentinel import SentinelLink
 from stores.backends.redis_settings import SETTINGS, read_settings
 from stores.backends.redis_slots import SlotWalk
-from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor
+from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor, refuse_part
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
 from stores.types import (
     ALL_KEYS,
@@ -96,6 +96,7 @@ class RedisBackend(Backend):
                 slowest = max(slowest, (time.perf_counter() - started) * 1000)
                 if isinstance(answer, Exception):
                     raise answer
+            refuse_part(self.link, node.client, server)
             name = name or server_name(server)
         return Ping(slowest, name)
 
@@ -128,11 +129,18 @@ class RedisBackend(Backend):
     def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
         """Number of keys in the range and whether it is exact; reads names only and holds at most `at_most` of them."""
         found: set[bytes] = set()
-        position: str | None = ""
-        while position is not None and len(found) < at_most:
-            names, position = self.walk.names(keys, position, min(at_most + 1, 1000))
+        for names in self.names(keys, min(at_most + 1, 1000)):
             found.update(names)
-        return len(found), position is None
+            if len(found) > at_most:
+                return len(found), False
+        return len(found), True
+
+    def names(self, keys: KeyRange = ALL_KEYS, step: int = 1000) -> Iterator[list[bytes]]:
+        """The names of the range, about `step` at a time, without values; memory holds one step."""
+        position: str | None = ""
+        while position is not None:
+            names, position = self.walk.names(keys, position, step)
+            yield names
 
     def size_bytes(self) -> int | None:
         """Memory the servers use, all databases together; None where INFO is forbidden."""

@@ -16,6 +16,7 @@ from stores.backends.redis_link import Command, Link, Node, pipelined
 from stores.backends.redis_rights import OPTIONAL, Rights, acl_line, try_rights
 from stores.backends.redis_sentinel import SentinelLink
 from stores.backends.redis_settings import Address, RedisConfig
+from stores.backends.redis_walk import refuse_part
 from stores.errors import StoreError, StoreRefused
 from stores.types import Check, CheckState, Clock
 
@@ -61,6 +62,7 @@ def _steps(config: RedisConfig, link: Link, clock: Clock) -> Iterator[Check]:
         yield _cluster(config, link, nodes)
     server = _info(link, nodes[0], "server")
     yield _version(server)
+    refuse_part(link, nodes[0].client, server)
     rights = link.run(lambda: try_rights(nodes[0].client, config.mode == "cluster"))
     yield _reading(config, rights)
     yield _writing(config, rights)
@@ -239,7 +241,7 @@ def _role(config: RedisConfig, nodes: Sequence[dict[str, Any]]) -> Check:
         return Check("Role", WARN, "a replica: it takes no writes and may lag behind", "Point urls at the primary, or use sentinels.")
     replicas = [value for node in nodes for name, value in node.items() if name.startswith("slave") and isinstance(value, dict)]
     lag = max((int(replica.get("lag", 0)) for replica in replicas), default=0)
-    detail = f"primary with {len(replicas)} replicas" if len(nodes) == 1 else f"{len(nodes)} primaries with {len(replicas)} replicas"
+    detail = f"{_many(len(nodes), 'primary', 'primaries')}, {_many(len(replicas), 'replica', 'replicas')}"
     if lag > LAG_SECONDS:
         return Check("Role", WARN, f"{detail}, one {lag} s behind", "Look at the replica's log and its connection.")
     return Check("Role", OK, detail + (f", at most {lag} s behind" if replicas else ""))
@@ -290,6 +292,10 @@ def _clock(link: Link, nodes: Sequence[Node], clock: Clock) -> Check:
         fix = "Set both clocks by NTP: expiries are absolute times."
         return Check("Clock", WARN, f"the server's clock is {abs(worst):.1f} s {ahead} kvadmin's", fix)
     return Check("Clock", OK, f"{abs(worst) * 1000:.0f} ms apart")
+
+
+def _many(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 def _try(link: Link, client: redis.Redis, command: Command) -> Any:

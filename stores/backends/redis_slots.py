@@ -1,9 +1,9 @@
 """Walking over a cluster: slot by slot, each slot from the node that owns it at that moment.
 
-A key never changes its slot, whatever node holds it. So a walk over slots, and in byte order inside a slot, meets every key that stays
-exactly once: through failovers (the new primary has the same slots) and through migrations (a slot on the move is read from the old
-owner first and then from the new one, in the order in which keys travel). Whether the node really owned the slots is checked before
-and after reading them, in the same round trip.
+A key never changes its slot, whatever node holds it. So a walk over slots, and inside a slot in the order of the keys' digests, meets
+every key that stays exactly once: through failovers (the new primary has the same slots) and through migrations (a slot on the move is
+read from the old owner first and then from the new one, in the order in which keys travel). Whether the node really owned the slots is
+checked before and after reading them, in the same round trip.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Final
 
 import redis
@@ -89,33 +89,31 @@ return out
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a walk stands: in a slot, after a key of it, or inside the SCAN of a crowded slot."""
+    """Where a walk stands: in a slot, after a key of it, or inside the SCAN of a crowded slot.
+
+    `after` is a digest: positions travel in addresses, and a key may be a secret.
+    """
 
     slot: int = 0
-    after: bytes | None = None
+    after: bytes = b""
     scan: str = ""
 
     def __str__(self) -> str:
         if self.scan:
             return f"{self.slot}~{self.scan}"
-        return str(self.slot) if self.after is None else f"{self.slot}-{urlsafe_b64encode(self.after).decode().rstrip('=')}"
+        return f"{self.slot}-{urlsafe_b64encode(self.after).decode()}" if self.after else str(self.slot)
 
     @classmethod
     def parse(cls, position: str) -> Place:
         if not position:
             return cls()
-        match = re.fullmatch(r"([0-9]{1,5})(?:-([A-Za-z0-9_-]*)|~([0-9a-f.-]+))?", position)
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([A-Za-z0-9_-]{12})|~([0-9a-f.-]+))?", position)
         if match is None or int(match[1]) >= SLOTS:
             raise lost()
         if match[3]:
             split_position(match[3])
             return cls(int(match[1]), scan=match[3])
-        if match[2] is None:
-            return cls(int(match[1]))
-        try:
-            return cls(int(match[1]), urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4)))
-        except (NotBase64, ValueError):
-            raise lost() from None
+        return cls(int(match[1]), urlsafe_b64decode(match[2] or ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +144,11 @@ class SlotWalk(Walk):
                 continue
             step = self._read(place.slot, keys, want - len(found), strings)
             scanned += step.seen + 16
-            more = sorted((key for key in step.names if key in keys and _behind(key, place)), key=lambda key: (key_slot(key), key))
-            found += more
+            found += sorted((key for key in step.names if key in keys and _behind(key, place)), key=lambda key: (key_slot(key), _mark(key)))
             place = Place(step.following, scan="-.0" if step.crowded else "")
         if len(found) > want:
             found = found[:want]
-            place = Place(key_slot(found[-1]), found[-1])
+            place = Place(key_slot(found[-1]), _mark(found[-1]))
         return found, str(place) if place.slot < SLOTS else None
 
     def progress(self, position: str) -> float | None:
@@ -304,9 +301,14 @@ class _Own:
         raise TryAgainError("a slot moves to an unknown node")
 
 
+def _mark(key: bytes) -> bytes:
+    """The key's digest: its place inside its slot."""
+    return blake2b(key, digest_size=9).digest()
+
+
 def _behind(key: bytes, place: Place) -> bool:
     """Whether a key comes after the place: all keys of later slots do."""
-    return place.after is None or key_slot(key) != place.slot or key > place.after
+    return not place.after or key_slot(key) != place.slot or _mark(key) > place.after
 
 
 def _viewed(client: redis.Redis, commands: Sequence[Command]) -> list[Any]:

@@ -23,7 +23,7 @@ from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Link, pipelined
 from stores.backends.redis_rows import ask, expiry_command
 from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
-from stores.errors import CursorLost
+from stores.errors import CursorLost, StoreRefused
 from stores.types import CensusRow, CensusSlice, Cursor, KeyRange, Kind
 
 LARGEST_COUNT: Final = 1000
@@ -134,6 +134,7 @@ class ScanWalk(Walk):
             exact = "1" if link.dialect.pexpiretime else "0"
             reply, server = link.run(lambda: _script_with_info(link, client, _SLICE, exact, cursor, count))  # noqa: B023
             if reply is not None:
+                refuse_part(link, client, server)
                 return int(reply[0]), run_id_of(server), int(reply[1]), triples(reply[2:])
         page, server = link.run(lambda: _scan_with_info(link.primaries()[0].client, cursor, count))
         return 0, run_id_of(server), page[0], measure_keyed(link, list(dict.fromkeys(page[1])))
@@ -182,6 +183,7 @@ def scan_names(
     scanned, started = 0, time.monotonic()
     while True:
         page, server = link.run(lambda: _scan_with_info(client, cursor, count, *limits))  # noqa: B023
+        refuse_part(link, client, server)
         run_id = same_server(run_id, run_id_of(server))
         cursor, scanned = page[0], scanned + count
         found.update(dict.fromkeys(key for key in page[1] if key in keys))
@@ -282,6 +284,15 @@ def share_before(cursor: int) -> float:
 def run_id_of(server: Any) -> str:
     """A server's run id shortened to 10 characters; "-" where INFO is forbidden, which gives up noticing a restart."""
     return str(server.get("run_id", "-"))[:10] if isinstance(server, dict) else "-"
+
+
+def refuse_part(link: Link, client: redis.Redis, server: Any) -> None:
+    """Raise StoreRefused when a node of a cluster is used as if it were the whole: its keys are only a part."""
+    if link.config.mode == "cluster" or not isinstance(server, dict) or server.get("redis_mode") != "cluster":
+        return
+    (info,) = link.run(lambda: pipelined(client, [("CLUSTER INFO",)]))
+    if not isinstance(info, dict) or int(info.get("cluster_size", 0)) != 1:
+        raise StoreRefused(f"Redis at {link.config.where} is only one node of a cluster.", "Set redis-type to cluster.")
 
 
 def same_server(before: str, now: str) -> str:

@@ -17,6 +17,7 @@ HARNESSES: dict[str, str] = {
     "cluster-redis7": "tests.contract.redis:Cluster7Harness",
     "sentinel-valkey9": "tests.contract.redis:SentinelHarness",
     "sentinel-redis7": "tests.contract.redis:Sentinel7Harness",
+    "sharded": "tests.contract.redis:ShardedHarness",
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
 }

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
+
+from xxhash import xxh3_64_intdigest
 
 from stores.backends.base import Backend
 from stores.backends.redis import RedisBackend
+from stores.backends.sharded import ShardedBackend
 from tests.contract.harness import Harness, Plant, SettableClock
-from tests.servers.redis import Cluster, RedisServer, SentinelSet
-
-
-@cache
-def single(flavour: str) -> RedisServer:
-    """The server of this test run."""
-    return RedisServer(flavour)
-
-
-@cache
-def cluster(flavour: str) -> Cluster:
-    """Three primaries, for this test run."""
-    return Cluster(flavour)
-
-
-@cache
-def sentinels(flavour: str) -> SentinelSet:
-    """A primary, a replica and three sentinels, for this test run."""
-    return SentinelSet(flavour)
+from tests.servers.redis import RedisServer, cluster, sentinels, single
 
 
 class RedisHarness(Harness):
@@ -104,3 +88,17 @@ class SentinelHarness(RedisHarness):
 
 class Sentinel7Harness(SentinelHarness):
     flavour = "redis"
+
+
+class ShardedHarness(RedisHarness):
+    """Two servers that share the keys by hash."""
+
+    def find_servers(self) -> list[RedisServer]:
+        return [single("valkey"), single("redis")]
+
+    def open(self, clock: SettableClock) -> Backend:
+        members = [RedisBackend({"urls": server.url}, clock=clock) for server in self.servers]
+        return ShardedBackend({"stores": "one two"}, members=members, clock=clock)
+
+    def server_of(self, key: bytes) -> RedisServer:
+        return self.servers[xxh3_64_intdigest(key) % 2]

@@ -293,6 +293,24 @@ class Sentinel(RedisServer):
         return bool(state["num-slaves"] == replicas and state["num-other-sentinels"] == 2)
 
 
+@cache
+def single(flavour: str) -> RedisServer:
+    """The shared server of this test run; each test empties it first."""
+    return RedisServer(flavour)
+
+
+@cache
+def cluster(flavour: str) -> Cluster:
+    """The shared cluster of this test run: three primaries."""
+    return Cluster(flavour)
+
+
+@cache
+def sentinels(flavour: str) -> SentinelSet:
+    """The shared sentinel set of this test run: a primary and a replica."""
+    return SentinelSet(flavour)
+
+
 def wait_for(ready: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
     """Poll until something is true."""
     deadline = time.monotonic() + seconds
