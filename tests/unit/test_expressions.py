@@ -13,6 +13,7 @@ import pytest
 
 from stores.expressions import Context, EvalError, LimitReached, Limits, NoLookups, ParseError, Value, dialect, evaluate, parse
 from stores.expressions.ifblocks import BlockError, convert, evaluate_block, load
+from stores.stalwart_toml.parser import parse as parse_toml
 from tests.fixtures_path import SPEC, needs_fixtures
 
 
@@ -247,13 +248,15 @@ def _block_result(settings: dict[str, str], wanted: str, variables: dict[str, Va
 def test_if_blocks_load_and_convert_as_recorded() -> None:
     fixture = json.loads((SPEC / "expressions-fixture.json").read_text())
     seen = 0
-    flattened: dict[str, dict[str, str]] = {}
-    rows = [line.split("\t") for line in (SPEC / "expressions-ifblocks.tsv").read_text().splitlines() if not line.startswith("#")]
-    for toml, wanted, _, result in rows:
+    for line in (SPEC / "expressions-ifblocks.tsv").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        text, wanted, variables, result = line.split("\t")
+        document = parse_toml(json.loads(text))
+        settings = {name: setting.value for name, setting in document.settings.items()}
+        seen += 1
         if wanted == "keys":
-            flattened[toml] = json.loads(result) if result.startswith("{") else {}
-    for toml, wanted, variables, result in rows:
-        if wanted != "keys" and flattened.get(toml):
-            seen += 1
-            assert _block_result(flattened[toml], wanted, json.loads(variables), fixture) == result, toml
-    assert seen > 5
+            assert settings == json.loads(result), text
+        else:
+            assert _block_result(settings, wanted, json.loads(variables), fixture) == result, text
+    assert seen > 100
