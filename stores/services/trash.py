@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, Literal
 
 from django.utils import timezone
@@ -120,29 +121,46 @@ def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
     """
     trash = find(trash_id).trash
     with writing(actor, trash.store) as at:
-        wanted = at.stored(entry_of(trash))
-        current = at.backend.get(wanted.key)
-        if current is None or current.etag != wanted.etag:
-            _require_alive(at.backend, wanted)
-            _put_back(at, wanted, ABSENT if current is None or not overwrite else current)
-        trash.restored_at = timezone.now()
-        trash.restored_by = actor.name
-        trash.save(update_fields=["restored_at", "restored_by"])
-        return at.row(wanted)
+        return _restore(at, trash, overwrite)
 
 
 def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False) -> list[RestoreOutcome]:
-    """Restore each by itself; one that cannot be restored does not stop the others."""
-    outcomes = []
-    for trash_id in trash_ids:
-        try:
-            restore(actor, trash_id, overwrite)
-            outcomes.append(RestoreOutcome(trash_id, "restored"))
-        except Conflict as error:
-            outcomes.append(RestoreOutcome(trash_id, "conflict", str(error)))
-        except StoreError as error:
-            outcomes.append(RestoreOutcome(trash_id, "failed", str(error)))
+    """Restore each by itself, in the order given; one that cannot be restored does not stop the others.
+
+    A store is opened once for all of its neighbours in the list. Raises ReadOnly, and what opening a store raises.
+    """
+    ids = list(trash_ids)
+    found = TrashEntry.objects.select_related("store").in_bulk(ids)
+    outcomes: list[RestoreOutcome] = []
+    for store, group in groupby(ids, key=lambda trash_id: found[trash_id].store if trash_id in found else None):
+        if store is None:
+            outcomes += [RestoreOutcome(trash_id, "failed", "This is no longer in the trash.") for trash_id in group]
+            continue
+        with writing(actor, store) as at:
+            outcomes += [_outcome(at, found[trash_id], overwrite) for trash_id in group]
     return outcomes
+
+
+def _outcome(at: Writing, trash: TrashEntry, overwrite: bool) -> RestoreOutcome:
+    try:
+        _restore(at, trash, overwrite)
+    except Conflict as error:
+        return RestoreOutcome(trash.pk, "conflict", str(error))
+    except StoreError as error:
+        return RestoreOutcome(trash.pk, "failed", str(error))
+    return RestoreOutcome(trash.pk, "restored")
+
+
+def _restore(at: Writing, trash: TrashEntry, overwrite: bool) -> Row:
+    wanted = at.stored(entry_of(trash))
+    current = at.backend.get(wanted.key)
+    if current is None or current.etag != wanted.etag:
+        _require_alive(at.backend, wanted)
+        _put_back(at, wanted, ABSENT if current is None or not overwrite else current)
+    trash.restored_at = timezone.now()
+    trash.restored_by = at.actor.name
+    trash.save(update_fields=["restored_at", "restored_by"])
+    return at.row(wanted)
 
 
 def empty_expired() -> int:
