@@ -110,7 +110,10 @@ def _find(key: bytes, version: str) -> Rule | None:
 
 
 def _leftover_note(found: Rule, number: int) -> str:
-    return f"Left over: 0.{number} no longer writes these." if number > found.until else ""
+    if number <= found.until:
+        return ""
+    kept = " They never expire, so no purge removes them." if found.cls.family == "bayes" else ""
+    return f"Left over: 0.{number} no longer writes these.{kept}"
 
 
 def _early_note(found: Rule, number: int) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from stores.codecs.bincode import Encoding, Variable, detect
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Reading, decimal
-from stores.keyclasses.words import counted, shown
+from stores.keyclasses.words import counted, finite, shown
 from stores.types import Kind
 
 CUSTOM: Final = KeyClass(None, "Your own keys", "set by Sieve and expressions", "expressions", "custom", None, Kind.UNKNOWN, "0.10")
@@ -48,7 +48,9 @@ def _flat(value: Variable) -> FieldValue:
     """A value as a field holds it: lists become lists of words."""
     if isinstance(value, list):
         return [item if isinstance(item, str) else variable_words(item) for item in value[:_PREVIEW]]
-    return value[:_PREVIEW] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value[:_PREVIEW]
+    return finite(value) if isinstance(value, float) else value
 
 
 def read_value(payload: bytes, minor: int) -> tuple[str, dict[str, FieldValue], str, str]:
@@ -90,6 +92,8 @@ def read_custom(reading: Reading) -> Decoded:
     if entry.counter is not None:
         more["count"] = entry.counter
         note = f"{note} The same key is also a counter: {entry.counter:,}.".strip()
+    if entry.length is not None:
+        words = f"{counted(entry.length, 'byte')}, beginning {words}"
     value_parts = _value_parts(entry.value, more) if more.get("encoding") in ("bincode 1", "bincode 2") else ()
     return reading.decoded(label, words, fields | more, parts=parts, value_parts=value_parts, editable=editor, note=note)
 

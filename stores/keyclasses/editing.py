@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stores.codecs.bincode import Variable, encode_variable_1, encode_variable_2
+from stores.codecs.bincode import Variable, detect, encode_variable_1, encode_variable_2
 from stores.codecs.numbers import I64_MAX, I64_MIN, U32_MAX
 from stores.errors import BadConfig
 from stores.keyclasses import bayes, reputation
 from stores.keyclasses.base import Decoded, EditorField, minor
+from stores.types import Entry
 
 _WEIGHT_HELP: Final = "trained messages"
 _COUNT: Final = EditorField("count", "Messages", minimum=0, maximum=U32_MAX)
@@ -51,18 +52,19 @@ def editor_fields(editable: str) -> tuple[EditorField, ...]:
     return fields
 
 
-def editor_values(decoded: Decoded) -> dict[str, str]:
-    """What the form of a decoded key shows at first."""
-    if decoded.editable == "sieve-value":
-        value = decoded.fields.get("value")
-        plain = decoded.fields.get("encoding") == "text"
-        return {"type": "plain" if plain else str(decoded.fields.get("type", "text")), "value": _shown_value(value)}
-    return {field.name: _shown_value(decoded.fields.get(field.name)) for field in editor_fields(decoded.editable)}
+def editor_values(decoded: Decoded, entry: Entry) -> dict[str, str]:
+    """What the form of a key shows at first, in full; `encode` of it gives the same bytes back."""
+    if decoded.editable != "sieve-value":
+        return {field.name: _shown_value(decoded.fields.get(field.name)) for field in editor_fields(decoded.editable)}
+    encoding, value = detect(entry.value or b"")
+    if isinstance(value, list):
+        return {"type": "list", "value": json.dumps(value, ensure_ascii=False)}
+    if isinstance(value, str):
+        return {"type": "plain" if encoding == "text" else "text", "value": value}
+    return {"type": "float" if isinstance(value, float) else "integer", "value": repr(value)}
 
 
 def _shown_value(value: object) -> str:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
 
 

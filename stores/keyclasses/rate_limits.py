@@ -90,6 +90,7 @@ def read_window(reading: Reading, label: str, fields: dict[str, FieldValue], par
     per = f" of {span(found.period)}" if found.period else ""
     if found.period is None:
         note = f"{note} The expiry does not fit the window, so the period is unknown.".strip()
+    parts = tuple(part for part in parts if part[0] < part[1])
     return reading.decoded(
         label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), f"window {found.index:,}{per}")),
         editable="counter", note=note, problem=reading.number_problem,

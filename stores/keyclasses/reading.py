@@ -77,10 +77,14 @@ class Reading:
     ) -> Decoded:
         """The result, with what every class has in common filled in."""
         broken = self.entry.problem
-        notes = " ".join(text for text in (note, self.note) if text)
+        if not problem and self.cls.kind is Kind.VALUE and self.entry.kind is Kind.COUNTER:
+            problem = "Holds a counter where a value belongs."
+        part = self.entry.length is not None
+        cut_off = f"Only the first {len(self.entry.value or b''):,} of {self.entry.length:,} bytes were read." if part else ""
+        notes = " ".join(text for text in (note, self.note, cut_off) if text)
         return Decoded(
             self.cls.slug, self.cls.title, self.kind, cut(label), "malformed" if broken else value_label, fields or {}, parts,
-            () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken else editable,
+            () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken or part else editable,
             self.unverified, notes, broken or problem,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Final
 from stores.codecs.numbers import u32
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
-from stores.keyclasses.words import counted, ip_text, printable, shown
+from stores.keyclasses.words import counted, finite, ip_text, printable, shown
 from stores.types import Kind
 
 AREA: Final = "spam filter DB"
@@ -53,7 +53,7 @@ def score_words(count: int, score: float) -> str:
 
 
 def score_fields(count: int, score: float) -> dict[str, FieldValue]:
-    return {"count": count, "score": score, "mean": score / count if count else None}
+    return {"count": count, "score": finite(score), "mean": finite(score / count) if count else None}
 
 
 def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: str) -> Decoded:
@@ -61,7 +61,7 @@ def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: 
     value = reading.entry.value
     if value is None or len(value) != SIZE:
         problem = "" if value is None else f"A reputation has 12 bytes, this value has {len(value)}."
-        return reading.decoded(label, "not readable", fields, parts=parts, problem=problem or "Holds a counter where a value belongs.")
+        return reading.decoded(label, "not readable", fields, parts=parts, problem=problem)
     count, score = unpack(value)
     return reading.decoded(
         label, score_words(count, score), fields | score_fields(count, score), parts=parts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import math
 from typing import Final
 
 LONGEST: Final = 1000
@@ -57,6 +58,11 @@ def shown(raw: bytes, longest: int = LONGEST) -> str:
 
 def _escaped(letter: str) -> str:
     return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(letter) or "".join(f"\\x{byte:02x}" for byte in letter.encode(errors="replace"))
+
+
+def finite(number: float) -> float | str:
+    """The number, as text when it is none that JSON knows."""
+    return number if math.isfinite(number) else repr(number)
 
 
 def cut(text: str, longest: int = LABEL) -> str:
