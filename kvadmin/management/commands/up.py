@@ -122,7 +122,8 @@ class Installation:
     def _wait_for_page(self, password: str | None) -> None:
         host, port = self.listener.getsockname()[:2]
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-        if not self._run_until(lambda: _page_answers(name, port), LONGEST_START, "The page does not answer; the messages above say why."):
+        probe = PageProbe(name, port)
+        if not self._run_until(probe, LONGEST_START, "The page does not answer; the messages above say why."):
             return
         if password:
             _tell(
@@ -176,15 +177,26 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _page_answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=2)
-    try:
-        connection.request("GET", "/", headers={"User-Agent": "kvadmin-up"})
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
+class PageProbe:
+    """Asks for the landing page; a server that answers with an error is asked only once a second, as it logs each time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port, self._next_at = host, port, 0.0
+
+    def __call__(self) -> bool:
+        if time.monotonic() < self._next_at:
+            return False
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=2)
+        try:
+            connection.request("GET", "/", headers={"User-Agent": "kvadmin-up"})
+            if connection.getresponse().status < 500:
+                return True
+            self._next_at = time.monotonic() + 1
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
         return False
-    finally:
-        connection.close()
 
 
 def _wait_until(reached: Callable[[], bool], longest: float, problem: str) -> None:
