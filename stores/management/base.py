@@ -82,8 +82,8 @@ class KvCommand(BaseCommand):
         self.stdout.write(printable(text))
 
     def json(self, value: Any) -> None:
-        """One JSON document on one line."""
-        self.stdout.write(json.dumps(value, ensure_ascii=False, separators=(", ", ": ")))
+        """One JSON document on one line, in ASCII, so that no terminal and no locale can garble it."""
+        self.stdout.write(json.dumps(value, allow_nan=False))
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Aligned columns."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from stores import keyclasses
-from stores.keyclasses.base import Decoded
+from stores.keyclasses.base import Decoded, FieldValue
 from stores.types import Capabilities, Entry, Kind
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def json_row(row: Row, now: float | None = None) -> dict[str, Any]:
     the real bytes; `label` and `fields` mask codes and keys.
     """
     entry, decoded = row.entry, row.decoded
-    fields: dict[str, Any] = dict(decoded.fields)
+    fields: dict[str, Any] = {name: _plain(value) for name, value in decoded.fields.items()}
     if entry.problem:
         fields |= {"problem": entry.problem, "row_hex": (entry.row or b"").hex()}
     return {
@@ -106,3 +107,8 @@ def json_row(row: Row, now: float | None = None) -> dict[str, Any]:
         "label": decoded.label,
         "fields": fields,
     }
+
+
+def _plain(value: FieldValue) -> FieldValue:
+    """JSON has no infinity and no NaN: they become text."""
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
