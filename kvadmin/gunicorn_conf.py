@@ -15,6 +15,8 @@ _env = Environment.read()
 worker_class = "gthread"
 workers = _env.web_workers
 threads = _env.web_threads
+preload_app = True
+"""The app is loaded once and shared by the workers: half the start, less memory. Nothing connects to anything while it loads."""
 timeout = 60
 graceful_timeout = 5
 keepalive = 5

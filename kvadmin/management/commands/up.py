@@ -59,9 +59,7 @@ class Installation:
         try:
             self._start_broker()
             password = self._prepare()
-            if not self.supervisor.stopping:
-                self._start_programs()
-                self._wait_for_page(password)
+            self._start_programs(password)
             self.supervisor.run()
         except StoreError as error:
             raise CommandError(str(error)) from None
@@ -110,27 +108,33 @@ class Installation:
         socket_file = broker.socket_path(self.env.data_dir, name)
         self._run_until(lambda: broker.answers(socket_file), 30.0, f"The embedded {name} does not answer; its messages are above.")
 
-    def _start_programs(self) -> None:
+    def _start_programs(self, password: str | None) -> None:
+        """The pages first, then what works behind them: READY comes sooner, and work that is asked for meanwhile waits in the queue."""
+        if self.supervisor.stopping:
+            return
         descriptor = self.listener.fileno()
         env = self.env
         self.supervisor.start(processes.program("web", processes.web_command(f"fd://{descriptor}"), env, (descriptor,)))
+        if not self._wait_for_page(password):
+            return
         self.supervisor.start(processes.program("worker", processes.worker_command(env), env))
         self.supervisor.start(processes.program("beat", processes.beat_command(env), env))
         if self.demo_traffic:
             self.supervisor.start(processes.program("demo", processes.demo_command(), env))
 
-    def _wait_for_page(self, password: str | None) -> None:
+    def _wait_for_page(self, password: str | None) -> bool:
         host, port = self.listener.getsockname()[:2]
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
         probe = PageProbe(name, port)
         if not self._run_until(probe, LONGEST_START, "The page does not answer; the messages above say why."):
-            return
+            return False
         if password:
             _tell(
                 f"Administrator: {self.env.admin_user}\n"
                 f"Password: {password}   (shown only this once; `manage.py changepassword` sets another)"
             )
         _tell(f"READY http://{f'[{name}]' if ':' in name else name}:{port}/")
+        return True
 
     def _run_until(self, reached: Callable[[], bool], longest: float, problem: str) -> bool:
         """Supervise until it is reached; False when a signal came first. Raises CommandError after `longest` seconds."""
