@@ -26,6 +26,12 @@ def scheduled_purge(store_id: str) -> None:
 
 
 @shared_task
+def watch_schedules() -> None:
+    """Start forgotten slots, record missed ones; every minute."""
+    purge.catch_up()
+
+
+@shared_task
 def sweep_runs() -> None:
     """Send lost runs again; every 30 seconds."""
     runs.sweep()

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from stores.errors import BadConfig, Busy, NotSupported
 from stores.models import ACTIVE_STATES, DefaultLookupStore, Run, StaticEntry, Store
 from stores.registry import BACKENDS, backend_class
-from stores.services import audit, store_settings
+from stores.services import audit, beatrows, store_settings
 from stores.services.actor import Actor
 from stores.services.health import Health, health, test_connection, test_store
 from stores.services.store_checks import Entries, checked_entries, checked_id, checked_version
@@ -173,6 +173,7 @@ def update_store(
         if entries is not None:
             store.entries.all().delete()
             _save_entries(store, entries)
+        beatrows.sync(store)
         audit.record(actor, "store-change", store, before=before, after=_summary(store))
     return store
 
@@ -191,6 +192,7 @@ def delete_store(actor: Actor, store: Store, new_default: str = "") -> None:
         if default_id() == store.id:
             _replace_default(store, new_default)
         audit.record(actor, "store-delete", store, before=_summary(store))
+        beatrows.remove(store.id)
         store.delete()
 
 

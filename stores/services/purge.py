@@ -5,27 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, Final
-from uuid import UUID, uuid5
-from zoneinfo import ZoneInfo
+from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
-from stores import cron, keyclasses
-from stores.errors import BadConfig, Busy, StoreError
+from stores import keyclasses
+from stores.errors import Busy, StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
 from stores.registry import open_store
 from stores.services import access, census, runs
 from stores.services.actor import Actor
+from stores.services.beatrows import LATE
 from stores.services.leases import Lease
+from stores.services.slots import due_slot, overdue, record_missed, slot_id
 from stores.types import Pace
-
-LATE: Final = timedelta(minutes=30)
-"""A scheduled purge that could not begin within this time is recorded as missed instead of running in working hours."""
-
-_SLOTS: Final = UUID("5f4cbb8e-6f0c-4a8c-9a3e-0a9d3b5f3c11")
 
 Progress = Callable[[Run], None]
 
@@ -87,13 +83,11 @@ def scheduled(store_id: str, now: datetime | None = None) -> Run | None:
     recorded as missed; a refusal (another purge still running, store read only) as failed.
     """
     store = Store.objects.filter(pk=store_id).first()
-    if store is None or not store.purge_frequency or store.purge_paused or not store.enabled:
-        return None
     moment = now or timezone.now()
-    due = _slot(store, moment)
-    if due is None or Run.objects.filter(store=store, action=RunAction.PURGE, due_at=due).exists():
+    due = due_slot(store, moment) if store is not None else None
+    if store is None or due is None or Run.objects.filter(store=store, action=RunAction.PURGE, due_at=due).exists():
         return None
-    slot = uuid5(_SLOTS, f"{store.id} {due.timestamp():.0f}")
+    slot = slot_id(store.pk, due)
     unstarted = partial(runs.record_unstarted, store, RunAction.PURGE, due_at=due, id=slot)
     if moment - due > LATE:
         return unstarted(RunState.MISSED, "kvadmin was not running at that time.")
@@ -104,6 +98,13 @@ def scheduled(store_id: str, now: datetime | None = None) -> Run | None:
         return unstarted(RunState.FAILED, str(error))
     runs.queue(run)
     return run
+
+
+def catch_up(now: datetime | None = None) -> None:
+    """Start slots that the scheduler forgot or never fires for (clock changes), and record those that are past as missed."""
+    for store_id in overdue(now):
+        scheduled(store_id, now)
+    record_missed(now)
 
 
 def preview(store: Store, actor: Actor) -> Preview:
@@ -180,21 +181,6 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
 def _began(run: Run) -> int:
     """The moment that decides what has expired: the first start, also after a crash."""
     return int((run.started_at or timezone.now()).timestamp())
-
-
-def _slot(store: Store, moment: datetime) -> datetime | None:
-    """The schedule's last due time; None for a schedule that is not valid."""
-    try:
-        return cron.latest_run(cron.parse(store.purge_frequency), moment, server_zone())
-    except BadConfig:
-        return None
-
-
-def server_zone() -> ZoneInfo:
-    """The zone of schedules and of times as people type them."""
-    zone = timezone.get_default_timezone()
-    assert isinstance(zone, ZoneInfo)
-    return zone
 
 
 def pause_after(pace: Pace, seconds: float) -> float:
