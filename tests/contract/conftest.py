@@ -13,6 +13,9 @@ HARNESSES: dict[str, str] = {
     "memory": "tests.contract.memory:MemoryHarness",
     "redis-valkey9": "tests.contract.redis:RedisHarness",
     "redis-redis7": "tests.contract.redis:Redis7Harness",
+    "redis-without-scripts": "tests.contract.redis:LimitedHarness",
+    "redis-like-6": "tests.contract.redis:OldHarness",
+    "cluster-without-scripts": "tests.contract.redis:LimitedClusterHarness",
     "cluster-valkey9": "tests.contract.redis:ClusterHarness",
     "cluster-redis7": "tests.contract.redis:Cluster7Harness",
     "sentinel-valkey9": "tests.contract.redis:SentinelHarness",
@@ -20,6 +23,7 @@ HARNESSES: dict[str, str] = {
     "sharded": "tests.contract.redis:ShardedHarness",
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
+    "sqlite": "tests.contract.sqlite:SQLiteHarness",
 }
 """Name -> `module:class` of a Harness, created without arguments. It skips (by name) when its server is missing."""
 

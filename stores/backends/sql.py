@@ -1,0 +1,351 @@
+"""What the SQL engines share: keyset pages over `m` and `y`, conditional writes, the census; the engines add their dialect.
+
+Settings, Capabilities, Differences from Stalwart: see the engines.
+Statements are written once, with `:name` parameters; key and row parameters are always bytes.
+Limits: no statement reads more than one page or slice, no transaction lasts longer than one step of background work.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
+
+from stores.backends.base import IsLock
+from stores.backends.datastore import DataStoreBackend, Decide, Stored
+from stores.backends.sqlchecks import run_checks
+from stores.codecs.cursors import cursor_after, start_after
+from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, split_row
+from stores.codecs.sqltables import SETTINGS, Dialect, guess_version, is_lookup_counter, tables_of
+from stores.errors import BadConfig, StoreRefused, StoreUnavailable
+from stores.types import ALL_KEYS, CensusRow, CensusSlice, Check, Clock, Cursor, Entry, KeyRange, Kind, Pace, Page, PurgeSlice
+
+Row = tuple[Any, ...]
+Params = Mapping[str, object]
+
+ATTEMPTS: Final = 10
+"""How often a write is tried when other writers keep winning the race for a key."""
+
+EXPIRED_MARKER: Final = "(substr(m.v, 1, 8) = :zero AND length(m.v) >= 16 AND substr(m.v, 9, 8) <= :now)"
+EXPIRED_VALUE: Final = "(substr(m.v, 1, 8) > :zero AND substr(m.v, 1, 8) <= :now AND length(m.v) >= 8)"
+EXPIRED: Final = f"({EXPIRED_MARKER} OR {EXPIRED_VALUE})"
+"""What a purge removes; 8-byte big-endian times compare like numbers (store-formats d.1)."""
+MALFORMED: Final = "(length(m.v) < 8 OR (substr(m.v, 1, 8) = :zero AND length(m.v) < 16))"
+
+LOCK_BYTES: Final = (b"\x14", b"\x20")
+"""Keys of locks lie in this range in every version, so a purge fetches only these keys to ask `is_lock`."""
+NAMED_CORRUPT: Final = 10
+"""Malformed keys that one step of a purge names."""
+NUMBER_SIZE: Final = 8
+
+
+class Answer(NamedTuple):
+    """Rows of a statement, and how many rows it changed."""
+
+    rows: list[Row]
+    changed: int
+
+
+class Execute(Protocol):
+    """Runs a statement inside a transaction."""
+
+    def __call__(self, sql: str, params: Params = ...) -> Answer: ...
+
+
+class LostRace(Exception):
+    """Another writer got there first; nothing is written, try again. Never leaves a backend."""
+
+
+class SQLBackend(DataStoreBackend):
+    """`m` and `y` of an SQL database."""
+
+    DIALECT: ClassVar[Dialect]
+    LOCK_ROWS: ClassVar[str] = " FOR UPDATE"
+    INSERT_TAIL: ClassVar[str] = ""
+    """Makes an INSERT of a key that has just appeared change nothing instead of failing, where the dialect can."""
+    CENSUS_STEP: ClassVar[int] = 10_000
+
+    def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
+        super().__init__(settings, version=version, clock=clock)
+        self.tables = tables_of(version)
+
+    # what an engine provides
+
+    @abstractmethod
+    def _query(self, sql: str, params: Params = {}) -> list[Row]:
+        """Rows of one read statement, in a transaction of its own. Driver errors come translated."""
+
+    @abstractmethod
+    def _transaction(self, read_seconds: float | None = None) -> AbstractContextManager[Execute]:
+        """A short read-write transaction: committed at the end, rolled back by an exception. LostRace when it has to be repeated."""
+
+    @abstractmethod
+    def _table_names(self) -> set[str]:
+        """Names of all tables that the login sees in this database."""
+
+    @abstractmethod
+    def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
+        """The steps of a purge in the engine's physical order."""
+
+    @abstractmethod
+    def _expected_rows(self) -> int | None:
+        """About how many keys there are, for progress only; None when the engine cannot tell cheaply."""
+
+    def _select(self, table: str, columns: str, end: bytes | None) -> str:
+        """A select of the next `:limit` rows from `:start` on in key order, fit to stand in a UNION ALL."""
+        return f"(SELECT {columns} FROM {table} WHERE k >= :start{_before(end)} ORDER BY k LIMIT :limit)"
+
+    def _ordered(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
+        """The next rows of one table in key order; the key is the first column."""
+        return self._query(self._select(table, columns, end), {"start": start, "end": end, "limit": limit})
+
+    # reading
+
+    def _read(self, key: bytes) -> Stored:
+        sql = f"SELECT (SELECT v FROM {self.tables.values} WHERE k = :k), (SELECT v FROM {self.tables.counters} WHERE k = :k)"
+        row, number = self._query(sql, {"k": key})[0]
+        return self._own(key, as_row(row), as_number(number))
+
+    def _own(self, key: bytes, row: bytes | None, number: int | None) -> Stored:
+        """Both rows, without a number that belongs to another part of the server (0.10)."""
+        if number is None or not self.tables.shared or is_lookup_counter(key) or _is_marker(row):
+            return Stored(row, number)
+        return Stored(row, None)
+
+    def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
+        """The next entries in key order, values and counters merged: one statement, so one moment.
+
+        In 0.10 a page may hold fewer entries than asked for, because foreign numbers are left out.
+        """
+        values, numbers = self._page(start_after(cursor, keys), keys.end, limit + 1)
+        found = sorted(values.keys() | numbers.keys())
+        entries: list[Entry] = []
+        for key in found[:limit]:
+            entry = self._own(key, values.get(key), numbers.get(key)).entry(key)
+            if entry is not None:
+                entries.append(entry)
+        return Page(tuple(entries), cursor_after(found[limit - 1]) if len(found) > limit else None)
+
+    def _page(self, start: bytes, end: bytes | None, limit: int) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+        """The next `limit` rows of each table."""
+        sql = f"{self._select(self.tables.values, 'k, v, NULL', end)} UNION ALL {self._select(self.tables.counters, 'k, NULL, v', end)}"
+        return split_page(self._query(sql, {"start": start, "end": end, "limit": limit}))
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        """Number of keys and whether that is all; reads at most `at_most` keys of each table, and no rows."""
+        both = [
+            {as_key(row[0]) for row in self._ordered(table, "k", keys.start, keys.end, at_most + 1)}
+            for table in (self.tables.values, self.tables.counters)
+        ]
+        only_counted = both[1] - both[0]
+        if self.tables.shared:
+            only_counted = {key for key in only_counted if is_lookup_counter(key)}
+        number = len(both[0]) + len(only_counted)
+        exact = number <= at_most and all(len(found) <= at_most for found in both)
+        return min(number, at_most), exact
+
+    def census(self, position: str = "") -> Iterator[CensusSlice]:
+        """Every key once, by merging both tables in key order; of the rows only the first 16 bytes and the length are read.
+
+        Bounded slices, each read in a statement of its own; memory is flat. Progress is None after a resumption.
+        """
+        start = start_after(position or None, ALL_KEYS)
+        expected = None if position else self._expected_rows()
+        values = _Stream(start, lambda at: self._headers(at, self.CENSUS_STEP), self.CENSUS_STEP)
+        numbers = _Stream(start, lambda at: self._number_keys(at, self.CENSUS_STEP), self.CENSUS_STEP)
+        seen = 0
+        while True:
+            cut = _smaller(values.fill(), numbers.fill())
+            rows = self._census_rows(values.take(cut), {row[0] for row in numbers.take(cut)})
+            seen += len(rows)
+            if cut is None:
+                yield CensusSlice(tuple(rows), "", 1.0)
+                return
+            yield CensusSlice(tuple(rows), cursor_after(cut), None if not expected else min(0.99, seen / expected))
+
+    def _headers(self, start: bytes, limit: int) -> list[Row]:
+        """Key, first 16 bytes and length of the next rows of `m`."""
+        return self._ordered(self.tables.values, "k, substr(v, 1, 16), length(v)", start, None, limit)
+
+    def _number_keys(self, start: bytes, limit: int) -> list[Row]:
+        return self._ordered(self.tables.counters, "k", start, None, limit)
+
+    def _census_rows(self, values: list[Row], numbers: set[bytes]) -> list[CensusRow]:
+        rows: list[CensusRow] = []
+        shared = self.tables.shared
+        for key, start, length in values:
+            head, size = start if isinstance(start, bytes) else as_row(start) or b"", length
+            expiry = int.from_bytes(head[:HEADER], "big") if len(head) >= HEADER else -1
+            if key in numbers:
+                numbers.discard(key)
+                size += NUMBER_SIZE if not shared or is_lookup_counter(key) or (expiry == 0 and length >= MARKER_SIZE) else 0
+            if expiry > 0:
+                rows.append(CensusRow(key, Kind.VALUE, None if expiry == NEVER_NUMBER else expiry, len(key), size))
+            elif expiry == 0 and length >= MARKER_SIZE:
+                expiry = int.from_bytes(head[HEADER:MARKER_SIZE], "big")
+                rows.append(CensusRow(key, Kind.COUNTER, None if expiry == NEVER_NUMBER else expiry, len(key), size))
+            else:
+                rows.append(CensusRow(key, Kind.VALUE, None, len(key), size, True))
+        rows.extend(
+            CensusRow(key, Kind.COUNTER, None, len(key), NUMBER_SIZE) for key in numbers if not shared or is_lookup_counter(key)
+        )
+        return rows
+
+    def detect_version(self) -> str:
+        """Stalwart's version as the tables tell it ("0.10", "0.15", "0.16"), empty when they do not."""
+        names = self._table_names()
+        sample = self._query(f"SELECT k FROM {SETTINGS} LIMIT 50") if SETTINGS in names else []
+        return guess_version(names, [as_key(row[0]) for row in sample])
+
+    # writing
+
+    def _change(self, key: bytes, decide: Decide) -> None:
+        """Lock both rows, decide, write the difference, commit; again from the start after a lost race or a deadlock."""
+        for attempt in range(ATTEMPTS):
+            try:
+                with self._transaction() as execute:
+                    seen = self._locked(execute, key)
+                    new = decide(seen)
+                    self._require_own(key, seen, new)
+                    self._store(execute, self.tables.values, key, seen.row, new.row)
+                    self._store(execute, self.tables.counters, key, seen.number, new.number)
+                return
+            except LostRace:
+                time.sleep(random.uniform(0.002, 0.01) * (attempt + 1))  # noqa: S311 - a pause, no secret
+        raise StoreUnavailable("Other writers keep changing this key.", "Try again in a moment.")
+
+    def _locked(self, execute: Execute, key: bytes) -> Stored:
+        found = [
+            execute(f"SELECT v FROM {table} WHERE k = :k{self.LOCK_ROWS}", {"k": key}).rows
+            for table in (self.tables.values, self.tables.counters)
+        ]
+        row, number = (rows[0][0] if rows else None for rows in found)
+        return self._own(key, as_row(row), as_number(number))
+
+    def _require_own(self, key: bytes, seen: Stored, new: Stored) -> None:
+        if self.tables.shared and new.number is not None and not is_lookup_counter(key) and not _is_marker(seen.row):
+            raise BadConfig(
+                f"Stalwart 0.10 keeps counters of its own under keys of this form in table {self.tables.counters}.",
+                "Use a key of text for a counter.",
+                "key",
+            )
+
+    def _store(self, execute: Execute, table: str, key: bytes, seen: bytes | int | None, new: bytes | int | None) -> None:
+        if seen == new:
+            return
+        if new is None:
+            execute(f"DELETE FROM {table} WHERE k = :k", {"k": key})
+        elif seen is not None:
+            execute(f"UPDATE {table} SET v = :v WHERE k = :k", {"k": key, "v": new})
+        elif execute(f"INSERT INTO {table} (k, v) VALUES (:k, :v){self.INSERT_TAIL}", {"k": key, "v": new}).changed != 1:
+            raise LostRace
+
+    def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
+        """Remove what had expired at `now` in physical order, one short transaction a step, sized to the pace's time budget.
+
+        Each statement decides about values, markers and numbers of its stretch by itself, so a row that is renewed before it
+        stays. `is_lock` is asked of keys from 14 to 1F, the only ones that locks ever had.
+        """
+        self.require_writes()
+        return self._purge(now, pace, position, is_lock)
+
+    # the connection test
+
+    def check(self) -> list[Check]:
+        """The connection test, step by step; a failed step ends the list."""
+        return run_checks(self)
+
+    @abstractmethod
+    def check_way(self) -> Iterator[Check]:
+        """The steps that lead to the server or file."""
+
+    @abstractmethod
+    def check_login(self) -> Iterator[Check]:
+        """Open the database. Raises ConnectionRefused or StoreUnavailable."""
+
+    def look_into(self, table: str) -> None:
+        """Read at most one row. Raises StoreRefused without the table or without the right to read it."""
+        self._query(f"SELECT v FROM {table} LIMIT 1")
+
+    def server_time(self) -> float | None:
+        """Unix seconds of the server's clock, None where there is no server."""
+        return None
+
+
+class _Stream:
+    """One table read in key order, a block at a time."""
+
+    def __init__(self, start: bytes, read: Any, block: int) -> None:
+        self._start, self._read, self._block = start, read, block
+        self._rows: list[Row] = []
+        self._keys: list[bytes] = []
+        self._ended = False
+
+    def fill(self) -> bytes | None:
+        """Have rows at hand; returns the last key up to which everything is at hand, None for all."""
+        if not self._rows and not self._ended:
+            self._rows = self._read(self._start)
+            self._keys = [row[0] for row in self._rows]
+            self._ended = len(self._rows) < self._block
+            if self._rows:
+                self._start = self._keys[-1] + b"\x00"
+        return None if self._ended else self._keys[-1]
+
+    def take(self, cut: bytes | None) -> list[Row]:
+        """Remove and return the rows at hand up to and including `cut` (None: all)."""
+        number = len(self._rows) if cut is None else bisect_right(self._keys, cut)
+        taken, self._rows, self._keys = self._rows[:number], self._rows[number:], self._keys[number:]
+        return taken
+
+
+def split_page(rows: list[Row]) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+    """The rows of a page by table: those of `m` have their second column, those of `y` their third."""
+    values = {as_key(key): row for key, raw, number in rows if number is None and (row := as_row(raw)) is not None}
+    return values, {as_key(key): as_number(number) or 0 for key, _, number in rows if number is not None}
+
+
+def as_key(raw: object) -> bytes:
+    """A key column as bytes; text and NULL, which only SQLite takes, as what they are nearest to."""
+    return as_row(raw) or b""
+
+
+def as_row(raw: object) -> bytes | None:
+    """A value column as bytes, None for NULL."""
+    if raw is None or isinstance(raw, bytes):
+        return raw
+    return raw.encode() if isinstance(raw, str) else bytes(raw) if isinstance(raw, bytearray | memoryview) else str(raw).encode()
+
+
+def as_number(raw: object) -> int | None:
+    """A number column; what is not an integer (SQLite takes anything) reads as 0."""
+    return None if raw is None else raw if isinstance(raw, int) else 0
+
+
+def moment(now: int) -> dict[str, object]:
+    """The parameters of the expiry conditions."""
+    return {"zero": MARKER_HEADER, "now": max(now, 0).to_bytes(HEADER, "big")}
+
+
+def missing_table(table: str, version: str) -> StoreRefused:
+    """The error for a database without one of the two tables."""
+    return StoreRefused(
+        f"The database has no table {table}.",
+        "Stalwart creates its tables only in stores that it uses for data; check that this is the right database, "
+        f"and the store's version (now {version or 'unknown'}; 0.10 keeps counters in n, later versions in y).",
+    )
+
+
+def _before(end: bytes | None) -> str:
+    return "" if end is None else " AND k < :end"
+
+
+def _is_marker(row: bytes | None) -> bool:
+    return row is not None and split_row(row).kind is Kind.COUNTER
+
+
+def _smaller(one: bytes | None, other: bytes | None) -> bytes | None:
+    return one if other is None else other if one is None else min(one, other)

@@ -1,0 +1,98 @@
+"""The connection test of an SQL store: one step after the other, each with what to do when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from stores.backends.sqlserver import ConnectionRefused
+from stores.errors import StoreError
+from stores.types import Check, CheckState
+
+if TYPE_CHECKING:
+    from stores.backends.sql import SQLBackend
+
+CLOCK_SECONDS: Final = 2.0
+"""A difference of clocks that is worth a warning: expiry is decided by kvadmin's clock in a purge, by Stalwart's in a look-up."""
+
+
+def run_checks(backend: SQLBackend) -> list[Check]:
+    """All steps up to the first that fails. Never raises a StoreError."""
+    found: list[Check] = []
+    try:
+        for check in _steps(backend):
+            found.append(check)
+            if check.state is CheckState.FAILED:
+                break
+    except StoreError as error:
+        step = error.step if isinstance(error, ConnectionRefused) else "Answer"
+        found.append(Check(step, CheckState.FAILED, error.message, error.fix))
+    return found
+
+
+def _steps(backend: SQLBackend) -> Iterator[Check]:
+    yield from backend.check_way()
+    yield from backend.check_login()
+    for name, step in (
+        ("Server", _server),
+        ("Tables", _tables),
+        ("Reading", _reading),
+        ("Writing", _writing),
+        ("Stalwart", _stalwart),
+        ("Clock", _clock),
+    ):
+        check = _guarded(name, step, backend)
+        if check is not None:
+            yield check
+
+
+def _guarded(name: str, step: Callable[[SQLBackend], Check | None], backend: SQLBackend) -> Check | None:
+    try:
+        return step(backend)
+    except StoreError as error:
+        return Check(name, CheckState.FAILED, error.message, error.fix)
+
+
+def _server(backend: SQLBackend) -> Check:
+    ping = backend.ping()
+    return Check("Server", CheckState.OK, f"{ping.server}, {ping.milliseconds:.1f} ms")
+
+
+def _tables(backend: SQLBackend) -> Check:
+    for table in (backend.tables.values, backend.tables.counters):
+        backend.look_into(table)
+    return Check("Tables", CheckState.OK, f"{backend.tables.values} and {backend.tables.counters} are there")
+
+
+def _reading(backend: SQLBackend) -> Check:
+    number, exact = backend.count(at_most=1000)
+    return Check("Reading", CheckState.OK, f"{number} keys" if exact else f"more than {number} keys")
+
+
+def _writing(backend: SQLBackend) -> Check:
+    reason = backend.capabilities.why.get("writes", "")
+    if not reason:
+        return Check("Writing", CheckState.OK, "this login may change both tables")
+    return Check("Writing", CheckState.WARN, reason, "Browsing works; grant INSERT, UPDATE and DELETE on both tables to edit and purge.")
+
+
+def _stalwart(backend: SQLBackend) -> Check:
+    found, wanted = backend.detect_version(), backend.version
+    if not found:
+        return Check("Stalwart", CheckState.SKIPPED, "the tables do not tell the version; choose it in the settings")
+    if wanted and found != wanted:
+        return Check("Stalwart", CheckState.WARN, f"the tables look like {found}, the store is set to {wanted}", f"Set the version to {found}.")
+    return Check("Stalwart", CheckState.OK, f"the tables look like {found}")
+
+
+def _clock(backend: SQLBackend) -> Check | None:
+    """Compare the clocks half-way through the round trip; nothing to compare where the database is a file."""
+    before = backend.clock()
+    there = backend.server_time()
+    if there is None:
+        return None
+    apart = there - (before + backend.clock()) / 2
+    if abs(apart) < CLOCK_SECONDS:
+        return Check("Clock", CheckState.OK, f"{abs(apart) * 1000:.0f} ms apart")
+    words = f"the server's clock is {abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} kvadmin's"
+    return Check("Clock", CheckState.WARN, words, "Let both hosts keep time by NTP: keys expire by these clocks.")

@@ -1,0 +1,130 @@
+"""What PostgreSQL and MySQL share as servers: the settings of a connection, the refusals of one, and the way to the server."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stores.codecs.options import seconds, switch, whole_number
+from stores.errors import BadConfig, StoreRefused
+from stores.types import Check, CheckState, FieldType, SettingField
+
+CONNECT_SECONDS: Final = 2.0
+READ_SECONDS: Final = 5.0
+"""How long an answer may take; also the server's own limit for a statement."""
+LOCK_SECONDS: Final = 2
+"""How long a write waits for a row that another transaction holds."""
+
+TLS_FIELDS: Final = (
+    SettingField("tls.enable", FieldType.BOOLEAN, "TLS", default="false"),
+    SettingField(
+        "tls.allow-invalid-certs",
+        FieldType.BOOLEAN,
+        "TLS: accept any certificate",
+        default="false",
+        help="Off: the certificate has to be valid and of this host.",
+    ),
+    SettingField(
+        "tls.ca-file",
+        FieldType.PATH,
+        "TLS: file of trusted certificates",
+        advanced=True,
+        help="PEM; the system's own when empty. An option of kvadmin, unknown to Stalwart.",
+    ),
+    SettingField("tls.client-cert", FieldType.PATH, "TLS: client certificate", advanced=True, help="PEM. An option of kvadmin."),
+    SettingField("tls.client-key", FieldType.PATH, "TLS: key of the client certificate", advanced=True, help="PEM. An option of kvadmin."),
+)
+
+
+class ConnectionRefused(StoreRefused):
+    """The server let nobody in; `step` is the step of the connection test that failed."""
+
+    def __init__(self, step: str, message: str, fix: str) -> None:
+        super().__init__(message, fix)
+        self.step = step
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """A connection as the settings describe it."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str
+    connect_seconds: float
+    tls: bool
+    allow_invalid: bool
+    ca_file: str
+    client_cert: str
+    client_key: str
+
+    @property
+    def server(self) -> str:
+        """Where the server is, for messages."""
+        return f"{self.host}:{self.port}" if self.host else f"the local socket of port {self.port}"
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str], port: int, *, timeout_connects: bool, host_required: bool) -> ServerConfig:
+        """Read and check the settings. Raises BadConfig that names the setting."""
+        tls = switch("tls.enable", settings.get("tls.enable", ""))
+        for name in ("tls.ca-file", "tls.client-cert", "tls.client-key"):
+            if tls and settings.get(name) and not Path(settings[name]).is_file():
+                raise BadConfig(f"{name}: there is no file {settings[name]}.", "Correct the path, or make the file readable.", name)
+        for name in ("host", "database") if host_required else ("database",):
+            if not settings.get(name):
+                raise BadConfig(f"This store needs a {name}.", f"Give the {name} as in Stalwart's configuration.", name)
+        wait = seconds("timeout", settings.get("timeout", ""), CONNECT_SECONDS) if timeout_connects else CONNECT_SECONDS
+        return cls(
+            settings.get("host", ""),
+            whole_number("port", settings.get("port", ""), port, 1, 65535),
+            settings["database"],
+            settings.get("user", ""),
+            settings.get("password", ""),
+            wait,
+            tls,
+            switch("tls.allow-invalid-certs", settings.get("tls.allow-invalid-certs", "")),
+            settings.get("tls.ca-file", ""),
+            settings.get("tls.client-cert", ""),
+            settings.get("tls.client-key", ""),
+        )
+
+    def trusted_file(self) -> str | None:
+        """The file of trusted certificates: the setting, or the system's bundle; None when there is neither."""
+        paths = [self.ca_file, ssl.get_default_verify_paths().cafile or "", *_BUNDLES]
+        return next((path for path in paths if path and Path(path).is_file()), None)
+
+
+_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")
+
+
+def way_to(config: ServerConfig, sockets: tuple[str, ...] = ()) -> Iterator[Check]:
+    """Steps Name and Connection: resolve the host and open a socket to it, or find the local socket."""
+    if not config.host:
+        found = next((path for path in sockets if Path(path).exists()), None)
+        if found is None:
+            yield Check("Connection", CheckState.FAILED, f"There is no socket {' or '.join(sockets)}.", "Start the server, or give a host.")
+        else:
+            yield Check("Connection", CheckState.OK, found)
+        return
+    try:
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        problem = getattr(error, "strerror", None) or error
+        yield Check("Name", CheckState.FAILED, f"{config.host} cannot be resolved ({problem}).", "Correct host, or the name service.")
+        return
+    yield Check("Name", CheckState.OK, f"{config.host} is {', '.join(sorted(addresses))}")
+    began = time.perf_counter()
+    try:
+        socket.create_connection((config.host, config.port), config.connect_seconds).close()
+    except OSError as error:
+        fix = "Check that the server runs, listens there and is not behind a firewall."
+        yield Check("Connection", CheckState.FAILED, f"{config.server}: {error.strerror or error}", fix)
+        return
+    yield Check("Connection", CheckState.OK, f"{config.server} in {(time.perf_counter() - began) * 1000:.1f} ms")
