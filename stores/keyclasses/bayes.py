@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stores.codecs.numbers import u32, wrap_i64
+import xxhash
+
+from stores.codecs import farmhash
+from stores.codecs.numbers import put_u64, u32, wrap_i64
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
 from stores.keyclasses.reputation import AREA
-from stores.keyclasses.words import account, ip_text, shown, utf8
+from stores.keyclasses.words import account, ip_text, shown, to_bytes, utf8
 from stores.types import Kind
 
 GLOBAL: Final = KeyClass(
@@ -44,6 +47,35 @@ def split_weights(number: int) -> tuple[int, int]:
 def join_weights(ham: int, spam: int) -> int:
     """The signed 64-bit counter of two 32-bit weights."""
     return wrap_i64(ham << 32 | spam)
+
+
+def token_of(words: str) -> bytes | None:
+    """The token of a word or of a pair with one blank, as the spam filter stores it; None for what it cannot hold.
+
+    Words are kept stemmed and in lower case: "pills" is under "pill".
+    """
+    first, _, second = words.strip().lower().partition(" ")
+    whole = to_bytes(f"{first} {second}" if second else first)
+    if not first or " " in second or len(whole) > farmhash.LONGEST:
+        return None
+    if len(whole) <= LONGEST:
+        return whole
+    if not second:
+        return _hashed(whole)
+    head = to_bytes(first)
+    if len(head) <= 8:
+        return (head + _hashed(to_bytes(second)))[:LONGEST]
+    return xxhash.xxh3_64_digest(whole) + put_u64(farmhash.fingerprint64(whole))
+
+
+def _hashed(word: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(word) + put_u64(farmhash.hash64(word))
+
+
+def hashed_token(word: str) -> bytes | None:
+    """The token of a word in 0.10, where all are hashed."""
+    raw = to_bytes(word.strip().lower())
+    return _hashed(raw) if raw and b" " not in raw and len(raw) <= farmhash.LONGEST else None
 
 
 def token_words(token: bytes) -> tuple[str, str]:

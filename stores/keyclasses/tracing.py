@@ -174,6 +174,14 @@ def _address(meaning: Meaning, version: int) -> Iterator[Trace]:
 def _login(meaning: Meaning, version: int) -> Iterator[Trace]:
     for text in _spellings(meaning.text):
         yield from _windows(rate_limits.AUTH, text, text, "failed logins of this name", version)
+    if "@" not in meaning.text:
+        yield from _word(meaning, version)
+
+
+def _word(meaning: Meaning, version: int) -> Iterator[Trace]:
+    token = bayes.hashed_token(meaning.text) if version == 10 else bayes.token_of(meaning.text)
+    if token is not None:
+        yield _exact(bayes.GLOBAL, (b"" if version == 10 else b"\x11") + token, "spam filter weight of this word")
 
 
 def _domain(meaning: Meaning, version: int) -> Iterator[Trace]:

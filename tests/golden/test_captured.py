@@ -46,6 +46,12 @@ def manifests() -> list[Any]:
     ]
 
 
+def test_the_captured_stores_are_there() -> None:
+    """Without them the tests below have no parameters; that must not pass for a success where they belong."""
+    assert len(row_files()) >= 18
+    assert len(manifests()) == 9
+
+
 @pytest.mark.parametrize(("path", "version", "store"), row_files())
 def test_every_row_decodes_and_is_rebuilt(path: Any, version: str, store: Any) -> None:
     rows = read_lines(path)

@@ -19,7 +19,7 @@ from stores.codecs.numbers import put_leb128, put_u32, put_u64
 from stores.codecs.rows import entry_from_rows, marker_row, value_row
 from stores.keyclasses import Decoded, decode
 from stores.keyclasses.addresses import splits
-from stores.keyclasses.bayes import join_weights, split_weights, token_words
+from stores.keyclasses.bayes import join_weights, split_weights, token_of, token_words
 from stores.keyclasses.locks import due_time, id_time
 from stores.keyclasses.rate_limits import window
 from stores.types import Entry, Kind
@@ -244,6 +244,26 @@ def test_bayes_tokens(token: bytes, text: str, form: str) -> None:
     shown = counter(b"\x12" + put_u32(4) + token, join_weights(12, 340), None)
     assert shown.label == f"{text}, account 4"
     assert shown.value_label.startswith("ham 12, spam 340")
+
+
+@pytest.mark.parametrize(
+    ("words", "token"),
+    [
+        ("viagra", b"viagra"),
+        ("Buy cheap", b"buy cheap"),
+        ("million prescript", b"millionjxc\xa1\xd4\x8e\x89WU"),
+        ("averyveryverylongtoken", bytes.fromhex("26f2618d023ce89f1135e1bed4614f3d")),
+        ("firstlongword secondlongword", bytes.fromhex("c9d1db60c3f6e2ca2c03a01d7aa4b739")),
+    ],
+)
+def test_tokens_of_words(words: str, token: bytes) -> None:
+    assert token_of(words) == token
+
+
+@given(st.text(max_size=80))
+def test_a_token_is_never_longer_than_16_bytes(words: str) -> None:
+    token = token_of(words)
+    assert token is None or 0 < len(token) <= 16
 
 
 def test_reputation_of_a_sender_without_a_domain_pass() -> None:

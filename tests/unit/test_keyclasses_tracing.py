@@ -82,6 +82,10 @@ IP6 = bytes.fromhex("20010db8000100000000000000000014")
         ("42", b"j:42" + WINDOW, "0.10", "prefix"),
         ("42", b"purge:42", "0.10", "exact"),
         ("my.key", b"my.key", "0.11", "exact"),
+        ("Viagra", b"\x11viagra", "0.11", "exact"),
+        ("buy cheap", b"\x11buy cheap", "0.11", "exact"),
+        ("lotteri prescript", b"\x11lotterijxc\xa1\xd4\x8e\x89WU", "0.11", "exact"),
+        ("averyveryverylongtoken", bytes.fromhex("26f2618d023ce89f1135e1bed4614f3d"), "0.10", "exact"),
     ],
 )
 def test_a_subject_leads_to_its_keys(subject: str, key: bytes, version: str, kind: str) -> None:
@@ -207,8 +211,20 @@ def test_limiters_of_settings() -> None:
         "queue.quota.size.enable": "true",
     }
     ip, dest = limiters_of(settings)
-    assert (ip.id, ip.direction, ip.parts, ip.rate.requests, ip.rate.period, ip.enabled) == ("ip", "inbound", {"remote_ip"}, 5, 1, True)
-    assert (dest.id, dest.direction, dest.parts, dest.enabled) == ("my.dest", "outbound", {"rcpt_domain", "sender_domain"}, False)
+    assert (ip.id, ip.direction, ip.parts, ip.rate.requests, ip.rate.period, ip.enabled) == (
+        "ip",
+        "inbound",
+        frozenset({"remote_ip"}),
+        5,
+        1,
+        True,
+    )
+    assert (dest.id, dest.direction, dest.parts, dest.enabled) == (
+        "my.dest",
+        "outbound",
+        frozenset({"rcpt_domain", "sender_domain"}),
+        False,
+    )
     assert dest.rate.setting == "queue.limiter.outbound.my.dest.rate"
 
 
