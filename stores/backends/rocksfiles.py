@@ -126,9 +126,10 @@ def held_by(process: int) -> str:
 def why_not_writable(path: Path) -> str:
     """Why this user must not write into the folder; empty when it may. Files of a foreign owner would lock the server out."""
     try:
-        owner = path.stat().st_uid
-    except OSError as error:
-        return f"{path} cannot be looked at: {error.strerror}."
+        inspect(path)
+    except StoreRefused as error:
+        return error.message
+    owner = path.stat().st_uid
     if os.geteuid() not in (0, owner):
         return (
             f"The database belongs to the user {user_name(owner)}; files written by {user_name(os.geteuid())} could not be read "
@@ -139,12 +140,18 @@ def why_not_writable(path: Path) -> str:
     return ""
 
 
-def give_to_owner(path: Path, before: frozenset[str]) -> None:
+def files_in(path: Path) -> frozenset[tuple[str, int]]:
+    """Name and inode of every file: a file that was replaced differs."""
+    with os.scandir(path) as entries:
+        return frozenset((entry.name, entry.inode()) for entry in entries)
+
+
+def give_to_owner(path: Path, before: frozenset[tuple[str, int]]) -> None:
     """As root: hand the files that appeared since `before` to the owner of the folder, so that the server can open them."""
     if os.geteuid() != 0:
         return
     folder = path.stat()
-    for name in names_in(path) - before:
+    for name, _ in files_in(path) - before:
         os.chown(path / name, folder.st_uid, folder.st_gid, follow_symlinks=False)
 
 

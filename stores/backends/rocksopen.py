@@ -23,6 +23,10 @@ _DRIVER_FILE: Final = "rocksdict-config.json"
 """What the driver leaves in every folder it opens; removed from the server's."""
 
 
+_threads_of = 0
+"""The process that first opened a database here and so has RocksDB's threads; 0 before that. A forked child has none of them."""
+
+
 class FileVanished(StoreUnavailable):
     """A file of the database went away while it was opened: look again."""
 
@@ -133,6 +137,20 @@ def _options(families: tuple[str, ...], folder: Path) -> tuple[Options, dict[str
     return Options.load_latest(str(options))
 
 
+def _open(path: Path, options: Options, of_family: dict[str, Options], access: AccessType) -> Rdict:
+    global _threads_of
+    _threads_of = _threads_of or os.getpid()
+    return Rdict(str(path), options, of_family, access)
+
+
+def _require_threads() -> None:
+    """Raise where a write would wait for ever: RocksDB's threads stayed in the process this one was forked from."""
+    if _threads_of not in (0, os.getpid()):
+        raise StoreUnavailable(
+            "This process was forked from one that had RocksDB open and cannot write to it.", "Restart kvadmin's web and worker processes."
+        )
+
+
 class Secondary:
     """A reader beside the live server: sees its writes after `refresh`, takes no lock, leaves nothing in its folder.
 
@@ -160,8 +178,7 @@ class Secondary:
             self._link(only_if_changed=False)
             try:
                 with translated(self.path):
-                    opened = Rdict(str(picture), options, of_family, AccessType.secondary(str(own)))
-                    return Tables(self.path, opened, counters)
+                    return Tables(self.path, _open(picture, options, of_family, AccessType.secondary(str(own))), counters)
             except FileVanished:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -190,8 +207,7 @@ class Secondary:
                     raise
 
     def close(self) -> None:
-        """Close and remove the links. Safe to call twice."""
-        self.tables.close()
+        """Remove the links. The database closes when the last one who reads its tables lets go: a census may be on its way."""
         self._scratch.remove()
 
 
@@ -213,17 +229,18 @@ class Writer:
 
     def __init__(self, path: Path, version: str) -> None:
         self.path = path
+        _require_threads()
         why = rocksfiles.why_not_writable(path)
         if why:
             raise ReadOnly(why)
         families = families_of(path)
         counters = counter_family(path, families, version)
         self._scratch = rocksfiles.ScratchFolder()
-        self._before = rocksfiles.names_in(path)
+        self._before = rocksfiles.files_in(path)
         try:
             options, of_family = _options(families, self._scratch.path)
             with translated(path):
-                self.tables = Tables(path, Rdict(str(path), options, of_family, AccessType.read_write()), counters)
+                self.tables = Tables(path, _open(path, options, of_family, AccessType.read_write()), counters)
         except BaseException:
             self._tidy()
             raise
@@ -256,7 +273,7 @@ class Writer:
             self._tidy()
 
     def _tidy(self) -> None:
-        if _DRIVER_FILE not in self._before:
+        if not any(name == _DRIVER_FILE for name, _ in self._before):
             (self.path / _DRIVER_FILE).unlink(missing_ok=True)
         rocksfiles.give_to_owner(self.path, self._before)
         self._scratch.remove()
