@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Command, Link, Node, pipelined
-from stores.backends.redis_rights import OPTIONAL, Rights, acl_line, try_rights
+from stores.backends.redis_rights import Rights, acl_line, try_rights
 from stores.backends.redis_sentinel import SentinelLink
 from stores.backends.redis_settings import Address, RedisConfig
 from stores.backends.redis_walk import refuse_part
@@ -220,7 +220,7 @@ def _reading(config: RedisConfig, rights: Rights) -> Check:
         )
     names = ", ".join(name.replace("|", " ").upper() for name in missing)
     fix = f"ACL SETUSER {config.user or 'default'} {' '.join('+' + name for name in missing)}"
-    if set(missing) <= OPTIONAL:
+    if not rights.blocking:
         return Check("Reading", WARN, f"works; not allowed: {names}", fix)
     return Check("Reading", FAILED, f"not allowed: {names}", fix)
 

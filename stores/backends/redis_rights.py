@@ -57,7 +57,7 @@ WRITING: Final[Mapping[str, Command]] = {
 
 MODERN: Final = frozenset({"pexpiretime", "eval_ro", "evalsha_ro"})
 """Unknown to Redis 6; kvadmin then uses PTTL and EVAL."""
-OPTIONAL: Final = frozenset({"info", "time", "pttl", "eval_ro", "evalsha_ro", "cluster|info"})
+_OPTIONAL: Final = frozenset({"info", "time", "pttl", "eval", "evalsha", "eval_ro", "evalsha_ro", "cluster|info"})
 """Reading works without them, with less comfort."""
 _SCRIPTS: Final = frozenset({"eval", "evalsha"})
 _TRANSACTION: Final = frozenset({"multi", "discard", "exec", "watch"})
@@ -95,6 +95,16 @@ class Rights:
         elif _SCRIPTS & self.forbidden:
             names += sorted(_SCRIPTS)
         return tuple(name for name in names if name in self.forbidden)
+
+    @property
+    def blocking(self) -> tuple[str, ...]:
+        """Those of `missing_to_read` without which nothing can be read."""
+        optional = _OPTIONAL
+        if not {"time", "pttl", "eval"} & self.forbidden:
+            optional |= {"pexpiretime"}
+        elif not self.modern:
+            optional -= {"time", "pttl", "eval"}
+        return tuple(name for name in self.missing_to_read if name not in optional)
 
     @property
     def missing_to_write(self) -> tuple[str, ...]:

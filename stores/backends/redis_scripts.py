@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,8 @@ from stores.backends.redis_link import Link
 from stores.errors import StoreRefused, StoreUnavailable
 from stores.types import ABSENT, ANYTHING, Entry, Expected
 
+WATCH_SECONDS: Final = 5.0
+"""How long a write without scripts is tried again because of other writers."""
 _NUMBER: Final = re.compile(rb"0|-?[1-9][0-9]*")
 """A decimal number as Redis counts with it."""
 
@@ -46,31 +49,34 @@ local key, exact = KEYS[1], ARGV[1] == '1'
 local mode, seen, length, unit, at = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local kind = redis.call('TYPE', key).ok
 if kind ~= 'string' and kind ~= 'none' then return {'type', kind} end
-local there = kind == 'string'
+local there, expires = kind == 'string', expiry(key, exact)
 local function same()
   if mode == 'anything' then return true end
   if mode == 'absent' then return not there end
   if not there or redis.call('STRLEN', key) ~= length then return false end
   if #seen > 0 and redis.call('GETRANGE', key, 0, #seen - 1) ~= seen then return false end
-  local now = expiry(key, exact)
-  if now > 0 then now = math.floor(now / unit) end
-  return now == at
+  return (expires > 0 and math.floor(expires / unit) or expires) == at
 end
-if not same() then
-  if there then return {'conflict', redis.call('GET', key), expiry(key, exact)} end
-  return {'conflict', false, -2}
-end
+if not same() then return {'conflict', there and redis.call('GET', key), expires} end
 local function past(ms)
   if ms == 'keep' or tonumber(ms) < 0 then return false end
   local now = redis.call('TIME')
   return tonumber(ms) <= now[1] * 1000 + math.floor(now[2] / 1000)
 end
-local function arm(ms)
-  if ms == 'keep' then return end
-  if tonumber(ms) < 0 then redis.call('PERSIST', key) else redis.call('PEXPIREAT', key, ms) end
+local function arming(ms)
+  if ms == 'keep' then return nil end
+  if tonumber(ms) < 0 then return {'PERSIST', key} end
+  return {'PEXPIREAT', key, ms}
+end
+local function allowed(command)
+  return not command or not redis.acl_check_cmd or redis.acl_check_cmd(unpack(command))
+end
+local function forbidden(command)
+  return redis.error_reply("NOPERM this user has no permissions to run the '" .. string.lower(command[1]) .. "' command")
 end
 """
 )
+"""Everything that can fail is done before the first write: what a script has written stays, whatever happens after."""
 
 
 class Script:
@@ -85,8 +91,10 @@ SET: Final = Script(
     _PRELUDE
     + """
 if past(ARGV[8]) then return {'past'} end
+local arm = arming(ARGV[8])
+if not allowed(arm) then return forbidden(arm) end
 redis.call('SET', key, ARGV[7], 'KEEPTTL')
-arm(ARGV[8])
+if arm then redis.call(unpack(arm)) end
 return {'ok', false, expiry(key, exact)}
 """
 )
@@ -95,26 +103,32 @@ EXPIRE: Final = Script(
     + """
 if not there then return {'none'} end
 if past(ARGV[8]) then return {'past'} end
-arm(ARGV[8])
-return {'ok', redis.call('GET', key), expiry(key, exact)}
+local value = redis.call('GET', key)
+redis.call(unpack(arming(ARGV[8])))
+return {'ok', value, expiry(key, exact)}
 """
 )
 DELETE: Final = Script(
     _PRELUDE
     + """
 if not there then return {'none'} end
-local value, at = redis.call('GET', key), expiry(key, exact)
+local value = redis.call('GET', key)
 redis.call('UNLINK', key)
-return {'ok', value, at}
+return {'ok', value, expires}
 """
 )
 INCREMENT: Final = Script(
     _PRELUDE
     + """
 if past(ARGV[8]) then return {'past'} end
+local arm, before = arming(ARGV[8]), redis.call('GET', key)
+if not allowed(arm) then return forbidden(arm) end
 local reply = redis.pcall('INCRBY', key, ARGV[7])
-if type(reply) == 'table' and reply.err then return {'number', redis.call('GET', key), expiry(key, exact)} end
-arm(ARGV[8])
+if type(reply) == 'table' and reply.err then
+  if string.find(reply.err, 'not an integer') or string.find(reply.err, 'overflow') then return {'number', before, expires} end
+  return reply
+end
+if arm then redis.call(unpack(arm)) end
 return {'ok', redis.call('GET', key), expiry(key, exact)}
 """
 )
@@ -238,9 +252,10 @@ def stored_bytes(entry: Entry) -> bytes:
 
 
 def _watched(link: Link, change: Write) -> Answer:
-    """The same in WATCH ... MULTI ... EXEC: three round trips, repeated when another writer comes between."""
+    """The same in WATCH ... MULTI ... EXEC: a few round trips, repeated when another writer comes between."""
     pipe: Any
-    for _ in range(10):
+    deadline = time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < deadline:
         with link.node_of(change.key).pipeline(transaction=True) as pipe:
             try:
                 pipe.watch(change.key)

@@ -210,19 +210,18 @@ class SlotWalk(Walk):
 
     def _list_plainly(self, owner: str, slots: tuple[int, int], want: int, prefix: bytes, strings: bool) -> tuple[Step, list[Any]]:
         client = self.link.client_of(owner)
-        numbers = range(slots[0], min(slots[1] + 1, slots[0] + 256))
+        numbers = range(slots[0], slots[1] + 1)
         counts = pipelined(client, [("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in numbers])
         _raise_first(counts)
-        chosen, seen = [], 0
-        for slot, count in zip(numbers, counts, strict=True):
+        following, seen = slots[0], 0
+        for count in counts:
             if count > CROWD or seen >= max(want, 1):
                 break
-            chosen.append(slot)
-            seen += count
-        before, *lists, after = _viewed(client, [("CLUSTER", "GETKEYSINSLOT", slot, CROWD) for slot in chosen])
+            following, seen = following + 1, seen + count
+        filled = [slot for slot, count in zip(numbers, counts, strict=True) if count and slot < following]
+        before, *lists, after = _viewed(client, [("CLUSTER", "GETKEYSINSLOT", slot, CROWD) for slot in filled])
         _raise_first([before, *lists, after])
-        following = chosen[-1] + 1 if chosen else slots[0]
-        crowded = following <= numbers[-1] and counts[following - slots[0]] > CROWD
+        crowded = following <= slots[1] and counts[following - slots[0]] > CROWD
         names = [name for part in lists for name in part if name.startswith(prefix)]
         return Step(self._strings(names, strings), following, crowded, seen, owner), [before, after]
 

@@ -24,6 +24,9 @@ HARNESSES: dict[str, str] = {
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
     "sqlite": "tests.contract.sqlite:SQLiteHarness",
+    "mariadb": "tests.contract.mysql:MariaDBHarness",
+    "postgresql": "tests.contract.postgresql:PostgreSQLHarness",
+    "postgresql-packaged": "tests.contract.postgresql:PackagedPostgreSQLHarness",
 }
 """Name -> `module:class` of a Harness, created without arguments. It skips (by name) when its server is missing."""
 

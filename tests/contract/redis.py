@@ -59,6 +59,28 @@ class Redis7Harness(RedisHarness):
     flavour = "redis"
 
 
+class LimitedHarness(RedisHarness):
+    """A user who may run every command but these."""
+
+    forbidden: tuple[str, ...] = ("eval", "evalsha", "eval_ro", "evalsha_ro", "script")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.servers[0].client() as client:
+            limits = " ".join(f"-{name}" for name in self.forbidden)
+            client.execute_command(f"ACL SETUSER limited reset on >pw ~* +@all {limits}")
+
+    def settings(self) -> dict[str, str]:
+        return {"urls": self.servers[0].url.replace("redis://", "redis://limited:pw@")}
+
+
+class OldHarness(LimitedHarness):
+    """The commands of Redis 6: no exact expiry, no read-only scripts."""
+
+    flavour = "redis"
+    forbidden = ("pexpiretime", "expiretime", "eval_ro", "evalsha_ro")
+
+
 class ClusterHarness(RedisHarness):
     """Three primaries; a key lives where its slot is."""
 
@@ -70,6 +92,19 @@ class ClusterHarness(RedisHarness):
 
     def server_of(self, key: bytes) -> RedisServer:
         return cluster(self.flavour).home_of(key)
+
+
+class LimitedClusterHarness(ClusterHarness):
+    """A cluster whose user may run no scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for server in self.servers:
+            with server.client() as client:
+                client.execute_command("ACL SETUSER limited reset on >pw ~* +@all -eval -evalsha -eval_ro -evalsha_ro")
+
+    def settings(self) -> dict[str, str]:
+        return {**super().settings(), "user": "limited", "password": "pw"}
 
 
 class Cluster7Harness(ClusterHarness):

@@ -1,0 +1,112 @@
+"""The census of one server: every key once, in short slices, with and without scripts."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from stores.backends.redis import RedisBackend
+from stores.types import CensusRow
+from tests.servers.redis import RedisServer, fill
+
+
+def rows_of(backend: RedisBackend) -> list[CensusRow]:
+    return [row for part in backend.census() for row in part.rows]
+
+
+def plant(server: RedisServer, count: int, seed: int = 3) -> dict[bytes, tuple[int | None, int]]:
+    """Keys with their expiry in seconds and their length."""
+    source = random.Random(seed)
+    rows = []
+    with server.client() as client:
+        seconds, _ = client.time()
+        for number in range(count):
+            at = None if number % 3 == 0 else seconds * 1000 + source.randrange(600_000, 90_000_000)
+            rows.append((b"\x05%06d" % number, b"x" * source.randrange(0, 40), at))
+        fill(client, rows)
+    return {key: (None if at is None else at // 1000, len(value)) for key, value, at in rows}
+
+
+@pytest.mark.parametrize("way", ["scripts", "writable scripts", "plain commands"])
+def test_every_key_is_counted_once(server: RedisServer, backend: RedisBackend, way: str) -> None:
+    truth = plant(server, 12_000)
+    if way != "scripts":
+        backend.link.dialect.read_scripts = False
+    backend.link.dialect.scripts = way != "plain commands"
+    rows = rows_of(backend)
+    assert len(rows) == len(truth)
+    assert {row.key: (row.expires_at, row.value_bytes) for row in rows} == truth
+    assert backend.link.dialect.read_scripts == (way == "scripts"), "the way that was asked for was gone"
+
+
+def test_a_census_goes_on_from_any_of_its_steps(server: RedisServer, backend: RedisBackend) -> None:
+    truth = plant(server, 5000)
+    parts = list(backend.census())
+    shares = [part.progress for part in parts]
+    assert shares == sorted(shares, key=lambda share: share or 0.0)
+    assert (parts[-1].position, shares[-1]) == ("", 1.0)
+    for place in (0, len(parts) // 2, len(parts) - 2):
+        before = [row.key for part in parts[: place + 1] for row in part.rows]
+        after = [row.key for part in backend.census(parts[place].position) for row in part.rows]
+        assert sorted(before + after) == sorted(truth)
+
+
+@pytest.mark.parametrize("direction", ["growing", "shrinking"])
+def test_a_table_that_changes_its_size_meanwhile_counts_no_key_twice(server: RedisServer, direction: str) -> None:
+    truth = plant(server, 20_000)
+    extra = [b"extra%06d" % number for number in range(200_000)]
+    with server.client() as client, RedisBackend({"urls": server.url}) as backend:
+        if direction == "shrinking":
+            fill(client, [(key, b"", None) for key in extra])
+        census = backend.census()
+        seen: list[bytes] = []
+        for number, part in enumerate(census):
+            seen += [row.key for row in part.rows if row.key in truth]
+            if number == 20 and direction == "growing":
+                fill(client, [(key, b"", None) for key in extra])
+            elif number % 20 == 0 and direction == "shrinking":
+                for first in range(number * 1000, number * 1000 + 20_000, 1000):
+                    client.unlink(*extra[first : first + 1000] or [b"none"])
+    assert set(seen) == set(truth), "a key that stays is always met"
+    assert len(seen) == len(truth)
+
+
+def test_no_call_of_a_census_takes_long(server: RedisServer) -> None:
+    plant(server, 50_000)
+    with server.client() as client, RedisBackend({"urls": server.url}) as backend:
+        client.config_set("slowlog-log-slower-than", 2000)
+        client.slowlog_reset()
+        client.config_resetstat()
+        assert len(rows_of(backend)) == 50_000
+        stats: Any = client.info("commandstats")
+        slow: list[Any] = client.slowlog_get(100)
+        client.config_set("slowlog-log-slower-than", 10_000)
+    slices = stats["cmdstat_evalsha_ro"]
+    assert slices["calls"] >= 200
+    assert slices["usec_per_call"] < 1500
+    assert len(slow) <= slices["calls"] // 20, "a busy machine may delay a few"
+    assert not {"cmdstat_keys", "cmdstat_flushdb", "cmdstat_get"} & set(stats)
+
+
+def test_looking_does_not_count_as_use(server: RedisServer) -> None:
+    """With an LRU policy a reader must not make old keys look young."""
+    if server.flavour == "redis":
+        pytest.skip("Redis 7.0 has no CLIENT NO-TOUCH")
+    with server.client() as client, RedisBackend({"urls": server.url}) as backend:
+        client.set("k", "v")
+        client.execute_command("CLIENT", "NO-TOUCH", "ON")
+        before = client.execute_command("DEBUG", "OBJECT", "k") if _debug(client) else None
+        rows_of(backend)
+        backend.scan()
+        assert backend.get(b"k") is not None
+        if before is None:
+            clients: list[Any] = client.client_list()
+            assert sum("T" in str(each["flags"]) for each in clients) >= 2, "the reader's connection is marked"
+        else:
+            assert client.execute_command("DEBUG", "OBJECT", "k") == before
+
+
+def _debug(client: Any) -> bool:
+    return bool(client.config_get("enable-debug-command").get("enable-debug-command") == "yes")
