@@ -17,7 +17,7 @@ from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
 from stores.keyclasses.reputation import AREA
-from stores.keyclasses.words import account, ip_text, shown, to_bytes, utf8
+from stores.keyclasses.words import account, counted, ip_text, shown, to_bytes, utf8
 from stores.types import Kind
 
 GLOBAL: Final = KeyClass(
@@ -86,7 +86,7 @@ def token_words(token: bytes) -> tuple[str, str]:
         return typed
     text = utf8(token)
     if text is not None:
-        plain = _NUMBER.sub(lambda found: f"[{_NUMBERS[ord(found[1])]}, {ord(found[2])} digits]", text)
+        plain = _NUMBER.sub(lambda found: f"[{_NUMBERS[ord(found[1])]}, {counted(ord(found[2]), 'digit')}]", text)
         if plain.isprintable():
             return plain, "word" if plain == text else "number"
     if len(token) == LONGEST:

@@ -27,15 +27,13 @@ def _class(
 
 
 RCPT: Final = _class("rate-rcpt", "Unknown recipients", "auto-ban: mail to unknown addresses", 0x02, AREA_BAN, (b"r:",), personal=True)
-SCAN: Final = _class("rate-scan", "Scans", "auto-ban: port and web scanners", 0x03, AREA_BAN, (b"h:",), personal=True)
-LOITER: Final = _class("rate-loiter", "Loitering", "auto-ban: idle connections", 0x04, AREA_BAN, (b"l:",), personal=True)
+SCAN: Final = _class("rate-scan", "Scans", "auto-ban: port and web scanners", 0x03, AREA_BAN, (b"h:",))
+LOITER: Final = _class("rate-loiter", "Loitering", "auto-ban: idle connections", 0x04, AREA_BAN, (b"l:",))
 AUTH: Final = _class("rate-auth", "Failed logins", "auto-ban: wrong passwords", 0x05, AREA_BAN, (b"b:",), personal=True)
 SMTP: Final = _class("rate-smtp", "SMTP limits", "queue and report limits, inbound and outbound", 0x06, AREA_RATE, (), bare=True)
-CONTACT: Final = _class("rate-contact", "Contact form", "form submissions by address", 0x07, AREA_RATE, (b"contact:",), personal=True)
+CONTACT: Final = _class("rate-contact", "Contact form", "form submissions by address", 0x07, AREA_RATE, (b"contact:",))
 HTTP_ACCOUNT: Final = _class("rate-http-authenticated", "HTTP, signed in", "requests by account", 0x08, AREA_RATE, (b"j:",))
-HTTP_ANONYMOUS: Final = _class(
-    "rate-http-anonymous", "HTTP, anonymous", "requests by address", 0x09, AREA_RATE, (b"jreq:", b"jauth:"), personal=True
-)
+HTTP_ANONYMOUS: Final = _class("rate-http-anonymous", "HTTP, anonymous", "requests by address", 0x09, AREA_RATE, (b"jreq:", b"jauth:"))
 IMAP: Final = _class("rate-imap", "IMAP requests", "IMAP, POP3 and ManageSieve; read but never written", 0x0A, AREA_RATE, (b"ireq:",))
 
 CLASSES: Final = (RCPT, SCAN, LOITER, AUTH, SMTP, CONTACT, HTTP_ACCOUNT, HTTP_ANONYMOUS, IMAP)

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stores.codecs import bincode
@@ -53,7 +53,6 @@ def test_values_are_inverse_pairs(value: Any) -> None:
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda raw: bytes([raw[0] & 3 if raw else 0]) + raw))
-@settings(max_examples=400)
 def test_what_decodes_encodes_to_the_same_bytes(raw: bytes) -> None:
     for encode, decode in PAIRS:
         try:
