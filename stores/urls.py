@@ -1,6 +1,70 @@
-"""Routes of the pages."""
+"""Routes of the pages. Keys stand in addresses as tokens (`services/keytokens.py`)."""
 
-from django.urls import URLPattern
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import path, register_converter
+
+from stores.errors import BadConfig
+from stores.services.keytokens import key_of, token_of
+from stores.views import account, audit, bulk, importer, key, keys, overview, purge, runs, settings, store, trash
 
 app_name = "stores"
-urlpatterns: list[URLPattern] = []
+
+
+class KeyConverter:
+    """A key as unpadded base64url, `-` for the empty key, sealed where the key is a secret."""
+
+    regex = r"~?[A-Za-z0-9_-]+"
+
+    def to_python(self, value: str) -> bytes:
+        """Raises ValueError for what is no token, which is a 404."""
+        try:
+            return key_of(value)
+        except BadConfig as error:
+            raise ValueError(error.message) from None
+
+    def to_url(self, value: Any) -> str:
+        return token_of(value)
+
+
+register_converter(KeyConverter, "key")
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("sign-in/", account.sign_in, name="sign-in"),
+    path("sign-out/", account.sign_out, name="sign-out"),
+    path("theme/", account.theme, name="theme"),
+    path("count/", overview.count_all, name="count-all"),
+    path("trash/", trash.trash, name="trash"),
+    path("trash/restore/", trash.trash_restore, name="trash-restore"),
+    path("runs/", runs.runs, name="runs"),
+    path("runs/<uuid:run_id>/", runs.run, name="run"),
+    path("runs/<uuid:run_id>/<slug:act>/", runs.run_act, name="run-act"),
+    path("audit/", audit.audit, name="audit"),
+    path("settings/", settings.settings, name="settings"),
+    path("import/", importer.upload, name="import"),
+    path("import/preview/", importer.preview, name="import-preview"),
+    path("import/preview/<str:store_id>/", importer.tried, name="import-tried"),
+    path("stores/add/", settings.store_add, name="store-add"),
+    path("stores/add/<slug:type_name>/", settings.store_add_type, name="store-add-type"),
+    path("stores/<str:store_id>/", store.store, name="store"),
+    path("stores/<str:store_id>/count/", store.count, name="count"),
+    path("stores/<str:store_id>/checks/", store.checks, name="checks"),
+    path("stores/<str:store_id>/keys/", keys.keys, name="keys"),
+    path("stores/<str:store_id>/keys/new/", key.key_new, name="key-new"),
+    path("stores/<str:store_id>/keys/delete/", bulk.keys_delete, name="keys-delete"),
+    path("stores/<str:store_id>/key/<key:key>/", key.key, name="key"),
+    path("stores/<str:store_id>/key/<key:key>/raw/", key.key_raw, name="key-raw"),
+    path("stores/<str:store_id>/key/<key:key>/value/", key.key_value, name="key-value"),
+    path("stores/<str:store_id>/key/<key:key>/counter/", key.key_counter, name="key-counter"),
+    path("stores/<str:store_id>/key/<key:key>/expiry/", key.key_expiry, name="key-expiry"),
+    path("stores/<str:store_id>/key/<key:key>/delete/", key.key_delete, name="key-delete"),
+    path("stores/<str:store_id>/purge/", purge.purge, name="purge"),
+    path("stores/<str:store_id>/purge/start/", purge.purge_start, name="purge-start"),
+    path("stores/<str:store_id>/schedule/", purge.schedule, name="schedule"),
+    path("stores/<str:store_id>/settings/", settings.store_settings, name="store-settings"),
+    path("stores/<str:store_id>/default/", settings.store_default, name="store-default"),
+    path("stores/<str:store_id>/delete/", settings.store_delete, name="store-delete"),
+]

@@ -55,7 +55,7 @@ class TrashFilterForm(StoreChoiceForm):
 class AuditFilterForm(StoreChoiceForm):
     """Stores that are gone can be asked for too, so the id is free text."""
 
-    actor = forms.CharField(label="Who", required=False, max_length=150)
+    actor = forms.CharField(label="Who", required=False, max_length=150, widget=forms.TextInput(attrs={"placeholder": "Anybody"}))
     outcome = forms.ChoiceField(
         label="Outcome", required=False, choices=[("", "Any outcome"), ("done", "Done"), ("refused", "Refused"), ("failed", "Failed")]
     )

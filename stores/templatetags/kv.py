@@ -11,6 +11,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from stores.services.store_settings import MASK
 from stores.templatetags import words
 
 register = template.Library()
@@ -76,6 +77,22 @@ def share(part: int | float, whole: int | float) -> str:
 def unix(moment: float | datetime) -> float:
     """Unix seconds of a moment given either way."""
     return moment.timestamp() if isinstance(moment, datetime) else float(moment)
+
+
+@register.filter
+def marked(text: str) -> SafeString:
+    """Text with `quoted` settings set as code."""
+    pieces = str(text).split("`")
+    if len(pieces) % 2 == 0:
+        return format_html("{}", text)
+    shown = [('<span class="kv-code">{}</span>' if place % 2 else "{}", piece) for place, piece in enumerate(pieces)]
+    return mark_safe("".join(format_html(form, piece) for form, piece in shown))  # noqa: S308
+
+
+@register.filter
+def blacked(text: str) -> SafeString:
+    """A line of a configuration; the dots of a hidden secret become a black box that is read as "hidden"."""
+    return mark_safe("<i>hidden</i>".join(format_html("{}", piece) for piece in str(text).split(MASK)))  # noqa: S308
 
 
 @register.simple_tag

@@ -33,7 +33,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "ok": ("answers", "ok"),
     "slow": ("slow", "warn"),
     "down": ("does not answer", "bad"),
-    "refused": ("refuses kvadmin", "bad"),
+    "refused": ("cannot be used", "bad"),
     "off": ("switched off", "off"),
     "unsupported": ("not supported yet", "off"),
 }

@@ -84,7 +84,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     """All stores in one look. Asks the stores at most 1.5 s, and those asked 15 s ago not again."""
     if not request.user.is_authenticated:
         return show(request, "stores/landing.html", {})
-    infos = list_stores()
+    infos = sorted(list_stores(), key=lambda info: (not info.default, info.id))
     active = runs.active()
     lines = store_lines(infos, active)
     context = {

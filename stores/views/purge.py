@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from stores import keyclasses
@@ -19,7 +18,6 @@ from stores.services import census as censuses
 from stores.services import purge as purges
 from stores.services import runs, schedules
 from stores.services.abilities import abilities
-from stores.services.actor import Actor
 from stores.views.common import actor_of, go, show, store_page
 
 TEMPLATE = "stores/purge.html"
@@ -73,21 +71,25 @@ def schedule(request: HttpRequest, store: Store) -> HttpResponse:
     if form.is_valid():
         wanted = form.cleaned_data
         try:
-            save_schedule(actor_of(request), store, wanted)
+            schedules.set_schedule(actor_of(request), store, wanted["frequency"], not wanted["active"], wanted["pace"])
         except BadConfig as error:
             form.add_error("frequency", str(error))
         else:
-            said = f"{store.pk}: {schedules.describe(wanted['frequency'], timezone.now()).words}." if wanted["frequency"] else ""
-            return go(request, reverse("stores:purge", args=[store.pk]), said or f"{store.pk} is no longer purged on a schedule.")
+            return go(request, reverse("stores:purge", args=[store.pk]), _saved(store))
     context = schedule_context(store, form)
     if not request.headers.get("HX-Request"):
         context |= now_context(store) | past_context(store)
     return show(request, TEMPLATE, context, fragment="schedule", status=422)
 
 
-def save_schedule(actor: Actor, store: Store, wanted: dict[str, Any]) -> None:
-    """Hand a form's schedule to the service."""
-    schedules.set_schedule(actor, store, wanted["frequency"], not wanted["active"], wanted["pace"] or store.purge_pace)
+def _saved(store: Store) -> str:
+    """What has been saved, in words."""
+    if not store.purge_frequency:
+        return f"{store.pk} has no purge schedule any more."
+    if store.purge_paused:
+        return f"The schedule of {store.pk} is saved and paused."
+    words = schedules.describe(store.purge_frequency).words
+    return f"{store.pk} is purged {words[0].lower()}{words[1:]}."
 
 
 def saved_schedule(store: Store) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def schedule_context(store: Store, form: ScheduleForm) -> dict[str, Any]:
         if form.is_valid():
             shown = ScheduleForm(initial={**form.cleaned_data, **(picker_of(frequency) if frequency else {"repeat": ""})})
     changed = form.is_bound and (frequency, bool(form.data.get("active"))) != (store.purge_frequency, not store.purge_paused)
-    meaning = schedules.describe(frequency, timezone.now(), version=store.effective_version) if frequency and not form.errors else None
+    meaning = schedules.describe(frequency, store=store) if frequency and not form.errors else None
     return {"store": store, "form": shown, "frequency": frequency, "meaning": meaning, "changed": changed}
 
 
