@@ -34,7 +34,6 @@ class Option:
 
 
 _INTEGER, _BOOLEAN, _DURATION_KIND = FieldType.INTEGER, FieldType.BOOLEAN, FieldType.DURATION
-_COMPRESSION: Final = Option("compression", FieldType.CHOICE, default="lz4", choices=("none", "lz4"))
 _TLS: Final = (Option("tls.enable", _BOOLEAN, default="false"), Option("tls.allow-invalid-certs", _BOOLEAN, default="false"))
 _LOGIN: Final = (Option("user", noneable=True), Option("password", FieldType.PASSWORD, noneable=True))
 
@@ -125,16 +124,15 @@ NOT_LOOKUP: Final[Mapping[str, str]] = {
     **dict.fromkeys(("nats", "zenoh", "kafka"), "It passes messages between servers and never holds keys."),
 }
 """Types that cannot be lookup stores, and why."""
+BLOBS_ONLY: Final = "compression"
+"""An option of every data store that has no effect on lookup keys."""
 ELSEWHERE: Final = ("query.", "init.", "metrics.", "tracing.")
 """Beginnings of options under `store.<id>.` that serve directories and telemetry, not lookups."""
 
 
 def options_of(type_name: str) -> Mapping[str, Option]:
-    """The options of a type by name; every data store takes `compression` too (blobs only)."""
-    options = OPTIONS.get(type_name, ())
-    if type_name in DATA_STORES - {"sql-read-replica"}:
-        options = (*options, _COMPRESSION)
-    return {option.name: option for option in options}
+    """The options of a type by name."""
+    return {option.name: option for option in OPTIONS.get(type_name, ())}
 
 
 def has_macro(text: str) -> bool:

@@ -11,7 +11,7 @@ from stores.stalwart_toml import advice, limits, versions
 from stores.stalwart_toml.document import Document
 from stores.stalwart_toml.draft import Draft
 from stores.stalwart_toml.lookups import add_http, add_static
-from stores.stalwart_toml.options import CLUSTER_ONLY, DATA_STORES, ELSEWHERE, NOT_LOOKUP, OPTIONS, Option, options_of
+from stores.stalwart_toml.options import BLOBS_ONLY, CLUSTER_ONLY, DATA_STORES, ELSEWHERE, NOT_LOOKUP, OPTIONS, Option, options_of
 from stores.stalwart_toml.plan import ImportPlan, PlannedStore, Severity
 
 ROLES: Final = ("data", "blob", "fts", "lookup", "directory")
@@ -123,6 +123,10 @@ def _not_understood(draft: Draft, store_id: str, type_name: str, key: str, name:
     fix = "It is left out; Stalwart does not know it for this type either."
     if type_name == "redis" and name in ("url", "host", "port", "db", "database", "tls", "tls.enable"):
         fix = "Stalwart takes address, database and TLS from urls, such as rediss://host:6379/0."
+    if name == BLOBS_ONLY and type_name in DATA_STORES:
+        message = f"{key} concerns blobs only and is not kept; an export leaves it out."
+        draft.report(Severity.NOTE, message, key=key, store=store_id)
+        return
     if name == "disable":
         fix = "Stalwart ignores it; switch the store off here after the import."
     draft.report(Severity.WARNING, f"{key} is not understood.", fix, key=key, store=store_id)

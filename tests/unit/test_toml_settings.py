@@ -61,7 +61,7 @@ class TestStores:
                 'type = postgresql\ndatabase = d\npassword = "%{env:PG}%"\nport = "%{file:/run/port}%"',
                 {"database": "d", "password": "%{env:PG}%", "port": "%{file:/run/port}%"},
             ),
-            ('type = rocksdb\npath = "/r"\ncompression = lz4', {"path": "/r", "compression": "lz4"}),
+            ('type = rocksdb\npath = "/r"\ncompression = lz4', {"path": "/r"}),
             ("type = foundationdb", {}),
             ("type = sharded-in-memory\nstores = [a, b]", {"stores": "a\nb"}),
             ("type = sql-read-replica\nprimary = a\nreplicas = b", {"primary": "a", "replicas": "b"}),
@@ -106,6 +106,7 @@ class TestStores:
             ('[store.s]\ntype = redis\nurls = "redis://a"\nredis-type = ring', "is not one of single, cluster, sentinel"),
             ('[store.s]\ntype = redis\nurls = ["redis://a", "redis://b"]', "Stalwart uses only the first"),
             ('[store.s]\ntype = redis\nurls = "redis://a"\npassword = hunter2', "password counts for a cluster only"),
+            ("[store.s]\ntype = sqlite\npath = p\ncompression = none", "note line 4 store.s.compression concerns blobs only"),
             ("[store.s]\npath = p", "store.s.path belongs to no store: its type is missing"),
             ("[store]\ntype = sqlite", "store.type belongs to no store"),
             (
