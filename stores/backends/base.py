@@ -75,6 +75,10 @@ class Backend(ABC):
     def check(self) -> list[Check]:
         """The connection test, step by step; never raises a StoreError, a failed step ends the list."""
 
+    def detect_version(self) -> str:
+        """Stalwart's version as the layout of the store tells it ("0.10", "0.16"), empty when it does not."""
+        return ""
+
     def close(self) -> None:  # noqa: B027 - not every backend holds something
         """Give back connections and handles. Safe to call twice."""
 

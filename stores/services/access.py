@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+from django.core.cache import cache
 
 from stores.backends.base import Backend
 from stores.errors import NotSupported, ReadOnly
 from stores.models import Store
 from stores.registry import open_store
-from stores.types import Capabilities
+from stores.types import Capabilities, Clock
+
+ASK_AGAIN_SECONDS: Final = 3600
+"""After this time a store that did not tell its version is asked again."""
 
 _MISSING = {
     "writes": "takes no writes",
@@ -45,10 +52,36 @@ def require(store: Store, backend: Backend, name: str) -> None:
         raise NotSupported(reason)
 
 
+def opened(store: Store, clock: Clock = time.time) -> Backend:
+    """The open store; before its first use the version is detected where none is set. The caller closes it.
+
+    Raises what opening raises. Two short queries once for a definition, or once an hour where the store does not tell.
+    """
+    if not store.version and not store.detected_version and not cache.get(_undetected(store)):
+        detect_version(store)
+    return open_store(store, clock=clock)
+
+
+def detect_version(store: Store) -> str:
+    """Ask the store for Stalwart's version, keep the answer with the definition, and return it; empty when it does not tell."""
+    with open_store(store) as backend:
+        found = backend.detect_version()
+    if found != store.detected_version:
+        store.detected_version = found
+        Store.objects.filter(pk=store.pk).update(detected_version=found)
+    if not found:
+        cache.set(_undetected(store), True, ASK_AGAIN_SECONDS)
+    return found
+
+
+def _undetected(store: Store) -> str:
+    return f"undetected:{store.pk.encode().hex()}:{store.updated_at.timestamp():.6f}"
+
+
 @contextmanager
 def open_for_write(store: Store) -> Iterator[Backend]:
     """The open store, after the checks that a write needs. Raises ReadOnly, NotSupported, and what opening raises."""
     require_writable(store)
-    with open_store(store) as backend:
+    with opened(store) as backend:
         require(store, backend, "writes")
         yield backend

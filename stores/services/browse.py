@@ -17,7 +17,7 @@ from stores.backends.base import Backend
 from stores.errors import CursorLost
 from stores.models import Census, Store
 from stores.models.fields import cipher
-from stores.registry import open_store
+from stores.services.access import opened
 from stores.services.filters import CUSTOM, KeyFilter, class_prefixes
 from stores.services.rows import Row, decoded_row, json_row, row_of, settle, store_kind
 from stores.types import Clock, Cursor, Entry, KeyRange, Kind
@@ -83,7 +83,7 @@ def list_keys(
     that it is partial. Raises CursorLost, and what the store says.
     """
     deadline = time.monotonic() + budget_seconds
-    with open_store(store, clock=clock) as backend:
+    with opened(store, clock) as backend:
         walk = _Walk(backend, store.effective_version, filter, clock())
         rows: dict[bytes, Row] = {}
         scanned, late = 0, False
@@ -114,7 +114,7 @@ def list_keys(
 def stream_keys(store: Store, filter: KeyFilter, limit: int | None = None, clock: Clock = time.time) -> Iterator[Row]:
     """Every matching row, one backend page in memory at a time. Redis may repeat a key while it resizes its table."""
     found = 0
-    with open_store(store, clock=clock) as backend:
+    with opened(store, clock) as backend:
         walk = _Walk(backend, store.effective_version, filter, clock())
         for step in walk.steps(_Position(), _STEP if limit is None else min(limit, _STEP)):
             for row in step.rows:
@@ -128,7 +128,7 @@ def stream_keys(store: Store, filter: KeyFilter, limit: int | None = None, clock
 
 def read_key(store: Store, key: bytes, clock: Clock = time.time, *, reveal: bool = False) -> Row | None:
     """One key, expired and malformed ones included; None when it does not exist. One round trip."""
-    with open_store(store, clock=clock) as backend:
+    with opened(store, clock) as backend:
         entry = backend.get(key)
         if entry is None:
             return None

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db import transaction
 
 from stores.models import Census, Run, RunAction, Store
-from stores.registry import open_store
 from stores.services import runs
+from stores.services.access import opened
 from stores.services.actor import Actor
 from stores.services.leases import Lease
 from stores.services.rows import store_kind
@@ -79,7 +79,7 @@ def _counted(store: Store, lease: Lease | None) -> Census | None:
     """One walk through the store; None when somebody asked to stop it."""
     began = time.monotonic()
     now = int(time.time())
-    with open_store(store) as backend:
+    with opened(store) as backend:
         tally = Tally(store.effective_version, now, store_kind(backend.capabilities))
         for step in backend.census():
             tally.add(step.rows)

@@ -161,6 +161,7 @@ def update_store(
     before = _summary(store)
     if settings is not None:
         store.settings = _settings_for(store.type, merge_secrets(store, settings), not _supported(store.type))
+        store.detected_version = ""
     if version is not None:
         store.version = checked_version(version)
     if entries is not None:
@@ -169,7 +170,7 @@ def update_store(
     store.read_only = store.read_only if read_only is None else read_only
     store.origin = store.origin if origin is None else origin
     with transaction.atomic():
-        store.save(update_fields=["settings", "version", "enabled", "read_only", "origin", "updated_at"])
+        store.save(update_fields=["settings", "version", "detected_version", "enabled", "read_only", "origin", "updated_at"])
         if entries is not None:
             store.entries.all().delete()
             _save_entries(store, entries)

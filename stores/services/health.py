@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, StoreError, StoreRefused
 from stores.models import Store
 from stores.registry import open_store, resolve_macros
 from stores.services import store_settings
+from stores.services.access import detect_version
 from stores.services.store_checks import STATIC, Entries, checked_version
 from stores.types import Check, CheckState
 
@@ -32,17 +35,31 @@ def test_connection(type: str, settings: Mapping[str, str], version: str = "", e
     checked = store_settings.checked_settings(type, settings)
     checked_version(version)
     try:
-        extras: dict[str, object] = {"entries": tuple(entries)} if type == STATIC else {}
-        backend = store_settings.instantiate(type, resolve_macros(checked), version=version or "0.11", **extras)
+        found = version or _detected(type, checked, entries)
+        with _unsaved(type, checked, found or "0.11", entries) as backend:
+            return backend.check()
     except BadConfig as error:
         return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
-    with backend:
-        return backend.check()
+
+
+def _unsaved(type: str, settings: Mapping[str, str], version: str, entries: Entries) -> Backend:
+    extras: dict[str, object] = {"entries": tuple(entries)} if type == STATIC else {}
+    return store_settings.instantiate(type, resolve_macros(settings), version=version, **extras)
+
+
+def _detected(type: str, settings: Mapping[str, str], entries: Entries) -> str:
+    """The version that the layout tells; empty when it does not, or when the store does not answer (the steps say why)."""
+    with suppress(StoreError), _unsaved(type, settings, "0.11", entries) as backend:
+        return backend.detect_version()
+    return ""
 
 
 def test_store(store: Store) -> list[Check]:
     """The connection test of a saved definition; every StoreError becomes a failed step."""
     try:
+        if store.enabled and not store.version:
+            with suppress(StoreError):
+                detect_version(store)
         with open_store(store) as backend:
             return backend.check()
     except StoreError as error:

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from stores.backends.base import Backend
 from stores.models import Store
-from stores.registry import find_store, open_store
+from stores.registry import find_store
 from stores.services import access, audit, edit_checks
 from stores.services.actor import Actor
 from stores.services.trash_rows import DELETED, OVERWRITTEN
@@ -106,7 +106,7 @@ class Lookups:
     def _opened(self, store_id: str) -> tuple[Store, Backend]:
         if store_id not in self._open:
             store = find_store(store_id)
-            self._open[store_id] = store, open_store(store, clock=self.clock)
+            self._open[store_id] = store, access.opened(store, self.clock)
         return self._open[store_id]
 
     def _writing(self, store_id: str) -> Writing:

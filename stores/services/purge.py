@@ -15,7 +15,6 @@ from django.utils import timezone
 from stores import keyclasses
 from stores.errors import Busy, StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
-from stores.registry import open_store
 from stores.services import access, census, runs
 from stores.services.actor import Actor
 from stores.services.beatrows import LATE
@@ -133,7 +132,7 @@ def preview_of(counted: Census) -> Preview:
 def require_purges(store: Store) -> None:
     """Raise ReadOnly or NotSupported with the reason when this store cannot be purged; opens it to see."""
     access.require_writable(store)
-    with open_store(store) as backend:
+    with access.opened(store) as backend:
         access.require(store, backend, "purges")
 
 
@@ -161,7 +160,7 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
     store, run = lease.store, lease.run
     access.require_writable(store)
     version = store.effective_version
-    with open_store(store) as backend:
+    with access.opened(store) as backend:
         access.require(store, backend, "purges")
         pace = Pace(run.pace)
         steps = backend.purge(_began(run), pace, run.position, lambda key: keyclasses.is_lock(key, version))

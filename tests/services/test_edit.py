@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,11 +56,12 @@ def test_a_key_that_changed_since_it_was_seen_is_left_alone(memory: Store, actor
     row = seen(memory, b"k")
     plant(memory, b"k", b"theirs")
     before = everything(memory)
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: edit.set_value(actor, memory, b"k", b"mine", expect=row.entry),
         lambda: edit.set_expiry(actor, memory, b"k", soon(), expect=row.entry),
         lambda: edit.delete_key(actor, memory, b"k", expect=row.entry),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(Conflict) as caught:
             attempt()
         assert caught.value.current is not None
@@ -247,8 +249,8 @@ def test_deleting_many_reports_each_key(memory: Store, actor: Actor, monkeypatch
     plant(memory, b"k001", b"theirs")
     with opened(memory) as backend:
         backend.delete(b"k003")
-    targets = [(b"k%03d" % number, ANYTHING) for number in range(4, 450)]
-    targets = [(b"k001", rows[1].entry), (b"k002", rows[2].entry.etag), (b"k003", rows[3].entry), (b"none", ANYTHING), *targets]
+    targets: list[edit.Target] = [(b"k001", rows[1].entry), (b"k002", rows[2].entry.etag), (b"k003", rows[3].entry), (b"none", ANYTHING)]
+    targets += [(b"k%03d" % number, ANYTHING) for number in range(4, 450)]
     outcomes = edit.delete_many(actor, memory, targets)
     assert [outcome.key for outcome in outcomes] == [key for key, _ in targets]
     assert [outcome.state for outcome in outcomes[:5]] == ["changed", "deleted", "gone", "gone", "deleted"]

@@ -271,7 +271,8 @@ def test_history_has_pages(memory: Store, actor: Actor) -> None:
     for number in range(7):
         run = new(memory, actor, RunAction.CENSUS if number % 2 else RunAction.PURGE)
         runs.request_cancel(actor, run)
-    found, cursor = [], ""
+    found: list[Run] = []
+    cursor = ""
     while True:
         page = runs.history(memory, cursor=cursor, limit=3)
         found += page.runs
