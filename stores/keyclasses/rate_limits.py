@@ -38,6 +38,7 @@ IMAP: Final = _class("rate-imap", "IMAP requests", "IMAP, POP3 and ManageSieve; 
 
 CLASSES: Final = (RCPT, SCAN, LOITER, AUTH, SMTP, CONTACT, HTTP_ACCOUNT, HTTP_ANONYMOUS, IMAP)
 
+_NO_EXPIRY: Final = "No expiry is stored: the period is unknown, and nothing removes the counter by itself."
 WINDOW: Final = 8
 """Bytes of the window number at the end of a key."""
 _TOLERANCE: Final = 2
@@ -87,7 +88,8 @@ def read_window(reading: Reading, label: str, fields: dict[str, FieldValue], par
         value = f"{count:,} in this window" if running else f"{count:,}, window over"
     per = f" of {span(found.period)}" if found.period else ""
     if found.period is None:
-        note = f"{note} The expiry does not fit the window, so the period is unknown.".strip()
+        why = _NO_EXPIRY if reading.entry.expires_at is None else "The expiry does not fit the window, so the period is unknown."
+        note = f"{note} {why}".strip()
     parts = tuple(part for part in parts if part[0] < part[1])
     return reading.decoded(
         label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), f"window {found.index:,}{per}")),

@@ -70,7 +70,9 @@ def test_a_window_runs_until_its_end() -> None:
         "window_end": (index + 1) * DAY, "running": True,
     }  # fmt: skip
     assert counter(key, 37, (index + 1) * DAY, now=(index + 1) * DAY).value_label == "37, window over"
-    assert counter(key, 37, None).value_label == "37"
+    immortal = counter(key, 37, None)
+    assert immortal.value_label == "37"
+    assert "nothing removes the counter" in immortal.note
 
 
 def test_redis_counts_in_text() -> None:
@@ -101,6 +103,7 @@ def test_subjects_of_4_and_16_bytes(subject: bytes, name: str, text: str, other:
     assert shown.fields[name] == text
     assert shown.label == (text or "(empty login)")
     assert ("could also be the address" in shown.note) is other
+    assert "No expiry" in shown.note
 
 
 def test_accounts_without_a_directory_entry() -> None:
