@@ -11,9 +11,12 @@ from typing import Final
 from stores.models import Store
 from stores.services.actor import Actor
 from stores.services.definitions import create_store
+from stores.services.schedules import set_schedule
 
 EMBEDDED_ID: Final = "embedded"
 LAYOUT_VERSION: Final = "0.11"
+LOOKUP_SCHEDULE: Final = "0 5 *"
+"""What Stalwart itself assumes for its lookup store when nothing is configured (store-formats d.2)."""
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS m (k BLOB PRIMARY KEY, v BLOB NOT NULL)",
@@ -37,7 +40,7 @@ def make_data_store(path: Path) -> None:
 def create_embedded_store(actor: Actor, path: Path) -> Store:
     """The store a new installation begins with: an empty data store in `path`, the default lookup store."""
     make_data_store(path)
-    return create_store(
+    store = create_store(
         actor,
         id=EMBEDDED_ID,
         type="sqlite",
@@ -46,3 +49,5 @@ def create_embedded_store(actor: Actor, path: Path) -> Store:
         make_default=True,
         origin="created by the set-up",
     )
+    set_schedule(actor, store, LOOKUP_SCHEDULE)
+    return store

@@ -98,9 +98,10 @@ class Installation:
         if self.demo_traffic or demo.defined():
             self._start_valkey(demo.VALKEY)
             self._wait_for_valkey(demo.VALKEY)
-            demo.ensure(self.env.data_dir, make=self.demo_traffic)
         if self.env.embedded_broker:
             self._wait_for_valkey("broker")
+        if self.demo_traffic:
+            demo.ensure(self.env.data_dir)
         connections.close_all()
         return password
 
