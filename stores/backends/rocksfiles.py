@@ -79,6 +79,21 @@ def engine_version(path: Path) -> str:
     return ""
 
 
+def generation(path: Path) -> bytes:
+    """Tells two states of the database's list of files apart: the list only grows, and a new opening begins a new one.
+
+    Two readings that are equal mean that the server wrote no table and dropped none between them.
+    """
+    with refused_by_system(path):
+        folder = path.stat().st_ino
+        try:
+            current = (path / "CURRENT").read_bytes()
+            name = (path / "IDENTITY").read_bytes() if (path / "IDENTITY").exists() else b""
+            return b"%d %s %s %d" % (folder, name, current, (path / current.decode().strip()).stat().st_size)
+        except FileNotFoundError:
+            return b"%d gone" % folder
+
+
 def link_live_files(source: Path, folder: Path) -> None:
     """Make `folder` a picture of the database: one symbolic link for each file a reader needs, none for those that are gone."""
     with refused_by_system(source):

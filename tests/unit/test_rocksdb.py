@@ -195,6 +195,21 @@ def test_a_reader_follows_stops_restarts_and_a_killed_server(path: Path, tmp_pat
     assert set(read_rows(path)[0]) == {b"k0", b"k1", b"k2", b"mine"}
 
 
+@needs_fixtures
+def test_additions_that_a_starting_server_writes_into_tables_are_not_counted_twice(tmp_path: Path) -> None:
+    path = capture("live", tmp_path)
+    numbers = {row[0]: row[3] for row in expected("live") if row[3] is not None}
+    with backend(path) as store:
+        assert {entry.key: entry.counter for entry in walk(store) if entry.counter is not None} == numbers
+        with LiveServer(path, tmp_path / "server") as server:
+            server.put("y", b"one more", (1).to_bytes(8, "little"))
+            for _ in range(3):
+                with backend(path) as other:
+                    found = {entry.key: entry.counter for entry in walk(other) if entry.counter is not None}
+                assert found == {**numbers, b"one more": 1}
+                server.flush("y")
+
+
 def test_a_database_put_in_the_place_of_another_is_read_anew(path: Path, tmp_path: Path) -> None:
     put_rows(path, {b"old": value_row(b"", None)}, {})
     with backend(path) as store:
