@@ -8,11 +8,14 @@ Limits: no statement reads more than one page or slice, no transaction lasts lon
 from __future__ import annotations
 
 import random
+import re
 import time
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from stores.backends.base import IsLock
@@ -26,6 +29,8 @@ from stores.types import ALL_KEYS, CensusRow, CensusSlice, Check, Clock, Cursor,
 
 Row = tuple[Any, ...]
 Params = Mapping[str, object]
+
+NO_PARAMS: Final[Params] = MappingProxyType({})
 
 ATTEMPTS: Final = 10
 """How often a write is tried when other writers keep winning the race for a key."""
@@ -76,7 +81,7 @@ class SQLBackend(DataStoreBackend):
     # what an engine provides
 
     @abstractmethod
-    def _query(self, sql: str, params: Params = {}) -> list[Row]:
+    def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
         """Rows of one read statement, in a transaction of its own. Driver errors come translated."""
 
     @abstractmethod
@@ -190,9 +195,7 @@ class SQLBackend(DataStoreBackend):
                 rows.append(CensusRow(key, Kind.COUNTER, None if expiry == NEVER_NUMBER else expiry, len(key), size))
             else:
                 rows.append(CensusRow(key, Kind.VALUE, None, len(key), size, True))
-        rows.extend(
-            CensusRow(key, Kind.COUNTER, None, len(key), NUMBER_SIZE) for key in numbers if not shared or is_lookup_counter(key)
-        )
+        rows.extend(CensusRow(key, Kind.COUNTER, None, len(key), NUMBER_SIZE) for key in numbers if not shared or is_lookup_counter(key))
         return rows
 
     def detect_version(self) -> str:
@@ -328,6 +331,12 @@ def as_number(raw: object) -> int | None:
 def moment(now: int) -> dict[str, object]:
     """The parameters of the expiry conditions."""
     return {"zero": MARKER_HEADER, "now": max(now, 0).to_bytes(HEADER, "big")}
+
+
+@lru_cache(maxsize=256)
+def percent_spelling(sql: str) -> str:
+    """A statement with its parameters in the spelling of psycopg and PyMySQL: `:name` becomes `%(name)s`."""
+    return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", sql)
 
 
 def missing_table(table: str, version: str) -> StoreRefused:

@@ -81,7 +81,9 @@ def _stalwart(backend: SQLBackend) -> Check:
     if not found:
         return Check("Stalwart", CheckState.SKIPPED, "the tables do not tell the version; choose it in the settings")
     if wanted and found != wanted:
-        return Check("Stalwart", CheckState.WARN, f"the tables look like {found}, the store is set to {wanted}", f"Set the version to {found}.")
+        return Check(
+            "Stalwart", CheckState.WARN, f"the tables look like {found}, the store is set to {wanted}", f"Set the version to {found}."
+        )
     return Check("Stalwart", CheckState.OK, f"the tables look like {found}")
 
 

@@ -26,6 +26,7 @@ from stores.backends.sql import (
     LOCK_BYTES,
     MALFORMED,
     NAMED_CORRUPT,
+    NO_PARAMS,
     NUMBER_SIZE,
     Answer,
     Execute,
@@ -33,11 +34,11 @@ from stores.backends.sql import (
     Row,
     SQLBackend,
     as_key,
-    missing_table,
     moment,
 )
+from stores.backends.sqlite_errors import translate
 from stores.codecs.rows import MARKER_HEADER
-from stores.errors import BadConfig, CursorLost, ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.errors import BadConfig, CursorLost, StoreError, StoreRefused
 from stores.types import Capabilities, Check, CheckState, FieldType, Pace, Ping, PurgeSlice, SettingField
 
 WAIT_SECONDS: Final = 2.0
@@ -148,13 +149,13 @@ class SQLiteBackend(SQLBackend):
     def _expected_rows(self) -> int:
         return sum(int(self._query(f"SELECT count(*) FROM {table}")[0][0]) for table in (self.tables.values, self.tables.counters))
 
-    def _query(self, sql: str, params: Params = {}) -> list[Row]:
+    def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
         with self._translated():
             return self._open().execute(sql, dict(params)).fetchall()
 
     @contextmanager
     def _transaction(self, read_seconds: float | None = None) -> Iterator[Execute]:
-        def execute(sql: str, params: Params = {}) -> Answer:
+        def execute(sql: str, params: Params = NO_PARAMS) -> Answer:
             cursor = connection.execute(sql, dict(params))
             return Answer(cursor.fetchall(), cursor.rowcount)
 
@@ -189,7 +190,9 @@ class SQLiteBackend(SQLBackend):
     def _require_file(self, path: Path) -> None:
         try:
             if path.is_dir():
-                raise StoreRefused(f"{path} is a folder, not an SQLite database.", "Give the path of the database file; a RocksDB is a folder.")
+                raise StoreRefused(
+                    f"{path} is a folder, not an SQLite database.", "Give the path of the database file; a RocksDB is a folder."
+                )
             if not path.exists():
                 raise StoreRefused(f"There is no file {path}.", "Check the path; kvadmin never creates the database of a server.")
         except PermissionError:
@@ -202,32 +205,7 @@ class SQLiteBackend(SQLBackend):
         try:
             yield
         except sqlite3.Error as error:
-            raise self._translate(error) from None
-
-    def _translate(self, error: sqlite3.Error) -> StoreError:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        text = str(error)
-        for table in (self.tables.values, self.tables.counters):
-            if text == f"no such table: {table}":
-                return missing_table(table, self.version)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return StoreUnavailable("The database is locked by another writer.", "Try again in a moment.")
-        if code == sqlite3.SQLITE_READONLY:
-            return ReadOnly("The database file cannot be written.", "Let kvadmin's user write the file and its folder.")
-        if code == sqlite3.SQLITE_CANTOPEN:
-            return StoreRefused(
-                f"SQLite cannot open {self.path}.",
-                "It needs its -wal and -shm files beside the database: let kvadmin's user write the folder, or start Stalwart first.",
-            )
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return StoreRefused(f"{self.path} is not a sound SQLite database ({text}).", "Check the path, and the file with PRAGMA integrity_check.")
-        if code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM) or isinstance(error, sqlite3.DataError):
-            return BadConfig(f"SQLite takes no value of this size ({text}).", "Shorten the value.", "value")
-        if code == sqlite3.SQLITE_FULL:
-            return StoreUnavailable("The disk of the database is full; nothing was written.", "Make room on it.")
-        if code == sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(f"The database file cannot be read or written ({text}).", "Check the disk.")
-        return StoreRefused(f"SQLite refuses: {text}.", "Check that the file is a store of Stalwart.")
+            raise translate(error, self.path, self.version) from None
 
     # purge
 

@@ -55,7 +55,6 @@ class MariaDBServer:
             password=password,
             database=database,
             autocommit=True,
-            binary_prefix=True,
             connect_timeout=5,
         )
 

@@ -1,0 +1,351 @@
+"""MySQL 8 and MariaDB 10.5 and newer, through PyMySQL.
+
+Settings: Stalwart's options; `tls.ca-file`, `tls.client-cert` and `tls.client-key` are kvadmin's own.
+Capabilities: all of a data store; read only on a server that takes no writes and for a login without rights to write.
+Differences from Stalwart: one connection for a request or a run, no pool; statements are prepared by the client.
+Limits: keys of 255 bytes (TINYBLOB), values below 16 MiB and half of `max_allowed_packet`; an answer may take 5 s, waiting for a
+locked row 2 s.
+
+The primary key is a prefix index, `PRIMARY KEY (k(255))`: with ORDER BY the server sorts the whole table for a page. So rows are read
+with FORCE INDEX (PRIMARY) by range and without ORDER BY; they come in key order, because the index is clustered and holds whole
+keys. The order is checked here, and asked for if it should ever differ.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final
+
+import pymysql
+from pymysql.constants import CLIENT
+
+from stores.backends.base import IsLock
+from stores.backends.mysql_errors import RACES, broken, code_of, translate
+from stores.backends.pacing import Feedback
+from stores.backends.sql import (
+    EXPIRED,
+    LOCK_BYTES,
+    MALFORMED,
+    NAMED_CORRUPT,
+    NO_PARAMS,
+    NUMBER_SIZE,
+    Answer,
+    Execute,
+    LostRace,
+    Params,
+    Row,
+    SQLBackend,
+    moment,
+    percent_spelling,
+    split_page,
+)
+from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
+from stores.codecs.cursors import cursor_after, start_after
+from stores.errors import StoreRefused, StoreUnavailable
+from stores.types import ALL_KEYS, Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
+
+MAX_KEY: Final = 255
+MAX_VALUE: Final = (1 << 24) - 1 - 8
+"""A MEDIUMBLOB less the expiry header."""
+
+_BUDGET: Final = {Pace.GENTLE: 0.02, Pace.NORMAL: 0.04, Pace.FAST: 0.06}
+"""Seconds of one purge transaction."""
+_FIRST: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 4000}
+"""Rows of the first step."""
+
+
+class MySQLBackend(SQLBackend):
+    """The tables of one database."""
+
+    TYPE = "mysql"
+    LABEL = "MySQL or MariaDB"
+    ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
+    SETTINGS = (
+        SettingField("host", label="Host", required=True),
+        SettingField("port", FieldType.INTEGER, "Port", default="3306"),
+        SettingField("database", label="Database", required=True),
+        SettingField("user", label="User"),
+        SettingField("password", FieldType.PASSWORD, "Password"),
+        *TLS_FIELDS,
+        SettingField("timeout", FieldType.DURATION, "Idle timeout of Stalwart's sessions", advanced=True, used=False),
+        SettingField("max-allowed-packet", FieldType.INTEGER, "Largest packet", advanced=True, used=False),
+        SettingField("pool.min-connections", FieldType.INTEGER, "Connections at least", advanced=True, used=False),
+        SettingField("pool.max-connections", FieldType.INTEGER, "Connections at most", advanced=True, used=False),
+    )
+    DIALECT = "mysql"
+
+    def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
+        super().__init__(settings, version=version, clock=clock)
+        self.config = ServerConfig.of(settings, 3306, timeout_connects=False, host_required=True)
+        self._connection: pymysql.Connection[Any] | None = None
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """Asked of the server once: its packet size, whether it takes writes, and the login's rights on both tables."""
+        packet, read_only = self._query("SELECT @@max_allowed_packet, @@global.read_only")[0]
+        largest = min(MAX_VALUE, int(packet) // 2 - 4096)
+        reason = "This server is read only; it may be a replica." if int(read_only) else self._missing_rights()
+        if not reason:
+            return Capabilities(max_key=MAX_KEY, max_value=largest)
+        return Capabilities(
+            writes=False,
+            purges=False,
+            conditional_write=False,
+            max_key=MAX_KEY,
+            max_value=largest,
+            why={"writes": reason, "purges": reason},
+        )
+
+    def _missing_rights(self) -> str:
+        """What the login may not do; the server checks the rights of a statement that it only explains."""
+        for table in (self.tables.values, self.tables.counters):
+            for right, statement in _PROBES:
+                try:
+                    self._query(f"EXPLAIN {statement.format(table)}", {"k": b"", "v": b"0"})
+                except StoreRefused as error:
+                    if error.code == "refused" and "right" in error.message:
+                        return f"The login {self.config.user} may not {right} in {table}."
+        return ""
+
+    def ping(self) -> Ping:
+        """One round trip on an open connection."""
+        self._query("SELECT 1")
+        began = time.perf_counter()
+        version = str(self._query("SELECT version()")[0][0])
+        product = "MariaDB" if "MariaDB" in version else "MySQL"
+        return Ping((time.perf_counter() - began) * 1000, f"{product} {version.split('-')[0]}")
+
+    def size_bytes(self) -> int | None:
+        """Bytes of both tables as the server last estimated them; it may be minutes behind."""
+        size = self._query(
+            "SELECT sum(data_length + index_length) FROM information_schema.tables "
+            "WHERE table_schema = database() AND table_name IN (:a, :b)",
+            {"a": self.tables.values, "b": self.tables.counters},
+        )[0][0]
+        return None if size is None else int(size)
+
+    def server_time(self) -> float:
+        """Unix seconds of the server's clock."""
+        return float(self._query("SELECT unix_timestamp(now(6))")[0][0])
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.open:
+            with suppress(pymysql.Error, OSError):
+                connection.close()
+
+    # the connection test
+
+    def check_way(self) -> Iterator[Check]:
+        """Name and connection."""
+        return way_to(self.config)
+
+    def check_login(self) -> Iterator[Check]:
+        """TLS as it was agreed on, the login and the database."""
+        if self.config.tls:
+            words = " ".join(str(self._query(f"SHOW SESSION STATUS LIKE '{name}'")[0][1]) for name in ("Ssl_version", "Ssl_cipher"))
+            if self.config.allow_invalid:
+                yield Check("TLS", CheckState.WARN, f"{words}; the certificate is not verified", "Switch off TLS: accept any certificate.")
+            else:
+                yield Check("TLS", CheckState.OK, f"{words}, certificate verified")
+        yield Check("Login", CheckState.OK, f"as {self._query('SELECT current_user()')[0][0]} to database {self.config.database}")
+
+    # statements
+
+    def _select(self, table: str, columns: str, end: bytes | None) -> str:
+        before = "" if end is None else " AND k < :end"
+        return f"(SELECT {columns} FROM {table} FORCE INDEX (PRIMARY) WHERE k >= :start{before} LIMIT :limit)"
+
+    def _ordered(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
+        rows = super()._ordered(table, columns, start, end, limit)
+        return rows if ascending(rows) else self._sorted(table, columns, start, end, limit)
+
+    def _page(self, start: bytes, end: bytes | None, limit: int) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+        values, numbers = super()._page(start, end, limit)
+        if ascending([(key,) for key in values]) and ascending([(key,) for key in numbers]):
+            return values, numbers
+        return split_page(
+            [(key, row, None) for key, row in self._sorted(self.tables.values, "k, v", start, end, limit)]
+            + [(key, None, number) for key, number in self._sorted(self.tables.counters, "k, v", start, end, limit)]
+        )
+
+    def _sorted(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
+        """The same rows, sorted by the server at the cost of the whole range; only for a server that reads the index out of order."""
+        before = "" if end is None else " AND k < :end"
+        sql = f"SELECT {columns} FROM {table} WHERE k >= :start{before} ORDER BY k LIMIT :limit"
+        return self._query(sql, {"start": start, "end": end, "limit": limit})
+
+    def _table_names(self) -> set[str]:
+        return {str(row[0]) for row in self._query("SELECT table_name FROM information_schema.tables WHERE table_schema = database()")}
+
+    def _expected_rows(self) -> int | None:
+        number = self._query(
+            "SELECT sum(table_rows) FROM information_schema.tables WHERE table_schema = database() AND table_name IN (:a, :b)",
+            {"a": self.tables.values, "b": self.tables.counters},
+        )[0][0]
+        return int(number) if number else None
+
+    def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
+        with self._translated():
+            return _run(self._open(), sql, params).rows
+
+    @contextmanager
+    def _transaction(self, read_seconds: float | None = None) -> Iterator[Execute]:
+        def execute(sql: str, params: Params = NO_PARAMS) -> Answer:
+            return _run(connection, sql, params)
+
+        with self._translated():
+            connection = self._open()
+            connection.begin()
+            try:
+                yield execute
+                connection.commit()
+            except BaseException:
+                with suppress(pymysql.Error, OSError):
+                    connection.rollback()
+                raise
+
+    def _open(self) -> pymysql.Connection[Any]:
+        if self._connection is None or not self._connection.open:
+            config = self.config
+            connection: pymysql.Connection[Any] = pymysql.connect(
+                host=config.host,
+                port=config.port,
+                user=config.user,
+                password=config.password,
+                database=config.database,
+                charset="utf8mb4",
+                autocommit=True,
+                connect_timeout=max(1, round(config.connect_seconds)),
+                read_timeout=READ_SECONDS,
+                write_timeout=READ_SECONDS,
+                program_name="kvadmin",
+                client_flag=CLIENT.FOUND_ROWS,
+                **({"ssl": self._tls()} if config.tls else {"ssl_disabled": True}),
+            )
+            mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
+            for statement in (*_SESSION, _LIMIT_MARIADB if mariadb else _LIMIT_MYSQL):
+                _run(connection, statement, {})
+            self._connection = connection
+        return self._connection
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.config.ca_file or None)
+        if self.config.allow_invalid:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.config.client_cert:
+            context.load_cert_chain(self.config.client_cert, self.config.client_key or None)
+        return context
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (pymysql.Error, ssl.SSLError) as error:
+            connected = self._connection is not None
+            if broken(error):
+                self.close()
+            if connected and code_of(error) in RACES:
+                raise LostRace from None
+            raise translate(error, self.config, self.version, connected=connected) from None
+
+    # purge
+
+    def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
+        """Ranges of the clustered key."""
+        start = start_after(position or None, ALL_KEYS)
+        expected = None if position else self._value_rows()
+        feedback = Feedback(_BUDGET[pace], _FIRST[pace], 100, 50_000)
+        seen = 0
+        while True:
+            rows = self._query(
+                "SELECT k FROM m FORCE INDEX (PRIMARY) WHERE k >= :start LIMIT 1 OFFSET :size", {"start": start, "size": feedback.size}
+            )
+            last = rows[0][0] if rows else None
+            step = self._purge_range(now, start, last, is_lock, feedback)
+            seen += step["scanned"]
+            if last is None:
+                yield PurgeSlice(**step, position=cursor_after(start), progress=1.0)
+                return
+            start = last + b"\x00"
+            yield PurgeSlice(**step, position=cursor_after(last), progress=min(0.99, seen / expected) if expected else None)
+
+    def _value_rows(self) -> int:
+        sql = "SELECT table_rows FROM information_schema.tables WHERE table_schema = database() AND table_name = 'm'"
+        rows = self._query(sql)
+        return int(rows[0][0] or 0) if rows else 0
+
+    def _purge_range(self, now: int, start: bytes, last: bytes | None, is_lock: IsLock, feedback: Feedback) -> dict[str, Any]:
+        params = {**moment(now), "start": start, "last": last, "lock1": LOCK_BYTES[0], "lock2": LOCK_BYTES[1], "named": NAMED_CORRUPT}
+        where = "m.k >= :start" + ("" if last is None else " AND m.k <= :last")
+        source = f"FROM m FORCE INDEX (PRIMARY) WHERE {where}"
+        scanned, malformed = self._query(f"SELECT count(*), sum({MALFORMED}) {source}", params)[0]
+        corrupt = self._query(f"SELECT m.k {source} AND {MALFORMED} LIMIT :named", params) if malformed else []
+        for attempt in range(10):
+            try:
+                began = time.monotonic()
+                counts = self._delete(where, source, params, is_lock)
+                break
+            except LostRace:
+                if attempt == 9:
+                    raise StoreUnavailable("Other transactions keep blocking the purge.", "Start it again later.") from None
+        if last is not None:
+            feedback.took(time.monotonic() - began)
+        return {**counts, "scanned": scanned, "corrupt": int(malformed or 0), "corrupt_keys": tuple(row[0] for row in corrupt)}
+
+    def _delete(self, where: str, source: str, params: Params, is_lock: IsLock) -> dict[str, Any]:
+        """Lock and count what has expired, then delete values, markers and their numbers by one statement."""
+        with self._transaction() as execute:
+            removed, markers, size, empty = execute(
+                f"SELECT count(*), sum(substr(m.v, 1, 8) = :zero), sum(length(m.k) + length(m.v)), sum({_MAYBE_LOCK}) "
+                f"{source} AND {EXPIRED} FOR UPDATE",
+                params,
+            ).rows[0]
+            if not removed:
+                return {"values": 0, "counters": 0, "locks": 0, "bytes": 0}
+            keys = execute(f"SELECT m.k {source} AND {EXPIRED} AND {_MAYBE_LOCK}", params).rows if empty else []
+            numbers = execute(
+                f"DELETE m, y FROM m FORCE INDEX (PRIMARY) LEFT JOIN {self.tables.counters} AS y "
+                f"ON y.k = m.k AND substr(m.v, 1, 8) = :zero WHERE {where} AND {EXPIRED}",
+                params,
+            ).changed - int(removed)
+        locks = sum(is_lock(row[0]) for row in keys)
+        return {
+            "values": int(removed) - int(markers) - locks,
+            "counters": int(markers),
+            "locks": locks,
+            "bytes": int(size) + NUMBER_SIZE * numbers,
+        }
+
+
+_MAYBE_LOCK: Final = "(length(m.v) = 8 AND m.k >= :lock1 AND m.k < :lock2)"
+_PROBES: Final = (
+    ("INSERT", "INSERT INTO {} (k, v) VALUES (:k, :v)"),
+    ("UPDATE", "UPDATE {} SET v = :v WHERE k = :k"),
+    ("DELETE", "DELETE FROM {} WHERE k = :k"),
+)
+_SESSION: Final = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
+)
+_LIMIT_MARIADB: Final = f"SET SESSION max_statement_time = {READ_SECONDS}"
+_LIMIT_MYSQL: Final = f"SET SESSION max_execution_time = {int(READ_SECONDS * 1000)}"
+
+
+def ascending(rows: list[Row]) -> bool:
+    """Whether the keys in the first column strictly ascend."""
+    return all(one[0] < other[0] for one, other in pairwise(rows))
+
+
+def _run(connection: pymysql.Connection[Any], sql: str, params: Params) -> Answer:
+    with connection.cursor() as cursor:
+        cursor.execute(percent_spelling(sql), dict(params) or None)
+        return Answer(list(cursor.fetchall()), cursor.rowcount)

@@ -1,0 +1,321 @@
+"""PostgreSQL 12 and newer, through psycopg 3.
+
+Settings: Stalwart's options; `tls.ca-file`, `tls.client-cert` and `tls.client-key` are kvadmin's own. `timeout` is the connect timeout.
+Capabilities: all of a data store; read only on a standby and for a login without rights to write.
+Differences from Stalwart: one connection for a request or a run, no pool. Session settings hold for one transaction only, so nothing
+leaks into the server's own sessions behind a connection pooler.
+Limits: keys of 2,692 bytes (a B-tree row), values of 128 MiB; a statement may take 5 s, waiting for a locked row 2 s.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+import psycopg
+from psycopg import errors, pq
+
+from stores.backends.base import IsLock
+from stores.backends.pacing import Feedback
+from stores.backends.postgresql_errors import translate
+from stores.backends.sql import (
+    EXPIRED,
+    LOCK_BYTES,
+    MALFORMED,
+    NAMED_CORRUPT,
+    NO_PARAMS,
+    NUMBER_SIZE,
+    Answer,
+    Execute,
+    LostRace,
+    Params,
+    Row,
+    SQLBackend,
+    moment,
+    percent_spelling,
+)
+from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
+from stores.errors import CursorLost, StoreUnavailable
+from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
+
+SOCKET_FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where the server puts its sockets
+MAX_KEY: Final = 2692
+BLOCK_ROWS: Final = 291
+"""Most rows that a page of 8 KiB can hold."""
+
+_BUDGET: Final = {Pace.GENTLE: 0.012, Pace.NORMAL: 0.022, Pace.FAST: 0.03}
+"""Seconds of one purge transaction."""
+_FIRST: Final = {Pace.GENTLE: 4, Pace.NORMAL: 8, Pace.FAST: 32}
+"""Pages of the first step."""
+_PLAN: Final = (
+    "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+)
+"""Every statement here has one good plan, by key index or row address; statistics that are out of date must not lead to another."""
+
+
+class _Connection(psycopg.Connection[Row]):
+    """A connection on which waiting for an answer ends, also when the network has gone silent."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, timeout or READ_SECONDS + 1)
+
+
+class PostgreSQLBackend(SQLBackend):
+    """The tables of one database."""
+
+    TYPE = "postgresql"
+    LABEL = "PostgreSQL"
+    ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
+    SETTINGS = (
+        SettingField("host", label="Host", help="Empty: the local socket."),
+        SettingField("port", FieldType.INTEGER, "Port", default="5432"),
+        SettingField("database", label="Database", required=True),
+        SettingField("user", label="User"),
+        SettingField("password", FieldType.PASSWORD, "Password"),
+        *TLS_FIELDS,
+        SettingField("timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty."),
+        SettingField("options", label="Options of libpq", advanced=True, help="Such as -c search_path=mail."),
+        SettingField("pool.max-connections", FieldType.INTEGER, "Connections", advanced=True, used=False),
+    )
+    DIALECT = "postgresql"
+    INSERT_TAIL = " ON CONFLICT (k) DO NOTHING"
+
+    def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
+        super().__init__(settings, version=version, clock=clock)
+        self.config = ServerConfig.of(settings, 5432, timeout_connects=True, host_required=False)
+        self._connection: _Connection | None = None
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """Asked of the server once: whether it is a standby, and the login's rights on both tables."""
+        reason = self._why_read_only()
+        if not reason:
+            return Capabilities(max_key=MAX_KEY)
+        return Capabilities(writes=False, purges=False, conditional_write=False, max_key=MAX_KEY, why={"writes": reason, "purges": reason})
+
+    def _why_read_only(self) -> str:
+        names = [self.tables.values, self.tables.counters]
+        standby, *allowed = self._query(
+            "SELECT pg_is_in_recovery(), "
+            + ", ".join(f"coalesce(bool_and(has_table_privilege(c, '{right}')), true)" for right in ("INSERT", "UPDATE", "DELETE"))
+            + " FROM (SELECT to_regclass(t) AS c FROM unnest(CAST(:names AS text[])) AS t) AS tables WHERE c IS NOT NULL",
+            {"names": names},
+        )[0]
+        if standby:
+            return "This server is a standby; it takes no writes."
+        missing = [right for right, has in zip(("INSERT", "UPDATE", "DELETE"), allowed, strict=True) if not has]
+        return f"The login {self.config.user} may not {', '.join(missing)} in {' and '.join(names)}." if missing else ""
+
+    def ping(self) -> Ping:
+        """One round trip on an open connection."""
+        self._query("SELECT 1")
+        began = time.perf_counter()
+        version = str(self._query("SHOW server_version")[0][0])
+        return Ping((time.perf_counter() - began) * 1000, f"PostgreSQL {version.split(' ')[0]}")
+
+    def size_bytes(self) -> int:
+        """Bytes of both tables with their indexes and large values."""
+        sizes = self._query(
+            "SELECT coalesce(sum(pg_total_relation_size(to_regclass(t))), 0) FROM unnest(CAST(:names AS text[])) AS t",
+            {"names": [self.tables.values, self.tables.counters]},
+        )
+        return int(sizes[0][0])
+
+    def server_time(self) -> float:
+        """Unix seconds of the server's clock."""
+        return float(self._query("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # the connection test
+
+    def check_way(self) -> Iterator[Check]:
+        """Name and connection, or the local socket."""
+        return way_to(self.config, tuple(f"{folder}/.s.PGSQL.{self.config.port}" for folder in SOCKET_FOLDERS))
+
+    def check_login(self) -> Iterator[Check]:
+        """TLS as it was agreed on, the login and the database."""
+        secure = self._query("SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl")
+        if self.config.tls:
+            words = " ".join(map(str, secure[0]))
+            if self.config.allow_invalid:
+                yield Check("TLS", CheckState.WARN, f"{words}; the certificate is not verified", "Switch off TLS: accept any certificate.")
+            else:
+                yield Check("TLS", CheckState.OK, f"{words}, certificate verified")
+        yield Check("Login", CheckState.OK, f"as {self._query('SELECT current_user')[0][0]} to database {self.config.database}")
+
+    # statements
+
+    def _table_names(self) -> set[str]:
+        return {str(row[0]) for row in self._query("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)")}
+
+    def _expected_rows(self) -> int | None:
+        number = self._query(
+            "SELECT sum(greatest(reltuples, 0))::bigint FROM pg_class "
+            "WHERE oid IN (SELECT to_regclass(t) FROM unnest(CAST(:names AS text[])) AS t)",
+            {"names": [self.tables.values, self.tables.counters]},
+        )[0][0]
+        return int(number) if number else None
+
+    def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
+        with self._transaction(READ_SECONDS) as execute:
+            return execute(sql, params).rows
+
+    @contextmanager
+    def _transaction(self, read_seconds: float | None = None) -> Iterator[Execute]:
+        def execute(sql: str, params: Params = NO_PARAMS) -> Answer:
+            cursor = connection.execute(percent_spelling(sql), dict(params) or None, binary=True)
+            return Answer(cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+        with self._translated():
+            connection = self._open()
+            connection.execute(self._begin(read_only=read_seconds is not None))
+            try:
+                yield execute
+                connection.execute("COMMIT")
+            finally:
+                if connection.pgconn.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR):
+                    connection.execute("ROLLBACK")
+
+    @staticmethod
+    def _begin(read_only: bool) -> str:
+        mode = "READ ONLY" if read_only else "READ WRITE"
+        return (
+            f"BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}; "
+            f"SET LOCAL lock_timeout = {LOCK_SECONDS * 1000}; {_PLAN}"
+        )
+
+    def _open(self) -> _Connection:
+        if self._connection is None or self._connection.closed:
+            connection = _Connection.connect(autocommit=True, prepare_threshold=None, **self._arguments())
+            assert isinstance(connection, _Connection)
+            self._connection = connection
+        return self._connection
+
+    def _arguments(self) -> dict[str, Any]:
+        config = self.config
+        arguments: dict[str, Any] = {
+            "host": config.host or ",".join(SOCKET_FOLDERS),
+            "port": str(config.port) if config.host else ",".join([str(config.port)] * len(SOCKET_FOLDERS)),
+            "dbname": config.database,
+            "user": config.user or None,
+            "password": config.password or None,
+            "options": self.settings.get("options") or None,
+            "connect_timeout": max(2, round(config.connect_seconds)),
+            "application_name": "kvadmin",
+            "client_encoding": "UTF8",
+            "keepalives_idle": 10,
+            "sslmode": "disable",
+        }
+        if config.tls:
+            arguments |= {
+                "sslmode": "require" if config.allow_invalid else "verify-full",
+                "sslrootcert": None if config.allow_invalid else config.trusted_file(),
+                "sslcert": config.client_cert or None,
+                "sslkey": config.client_key or None,
+            }
+        return arguments
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (errors.SerializationFailure, errors.DeadlockDetected, errors.UniqueViolation):
+            raise LostRace from None
+        except psycopg.Error as error:
+            if isinstance(error, errors._WaitTimeout):
+                self.close()
+            raise translate(error, self.config, self.version, connected=self._connection is not None) from None
+        finally:
+            if self._connection is not None and self._connection.broken:
+                self._connection = None
+
+    # purge
+
+    def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
+        """Ranges of pages. A position holds the file's number too: after a rewrite of the table the purge starts over."""
+        blocks, file = self._query("SELECT pg_relation_size('m') / current_setting('block_size')::int, pg_relation_filenode('m')")[0]
+        begin = _page_of(position, int(file))
+        feedback = Feedback(_BUDGET[pace], _FIRST[pace], 1, 4096)
+        while begin < blocks:
+            pages = min(feedback.size, blocks - begin)
+            began = time.monotonic()
+            step = self._purge_pages(now, begin, begin + pages, is_lock)
+            if pages == feedback.size:
+                feedback.took(time.monotonic() - began)
+            begin += pages
+            yield PurgeSlice(**step, position=f"{file}:{begin}", progress=begin / blocks)
+
+    def _purge_pages(self, now: int, begin: int, end: int, is_lock: IsLock) -> dict[str, Any]:
+        """One statement: the delete checks each row as it locks it, so a row that is renewed meanwhile stays."""
+        params = {**moment(now), "begin": f"({begin},0)", "end": f"({end},0)", "lock1": LOCK_BYTES[0], "lock2": LOCK_BYTES[1]}
+        params["named"] = NAMED_CORRUPT
+        where = _TID_RANGE
+        if self._old_server():
+            where, params["begin"], params["end"] = _TID_LIST, begin, end - 1
+        for attempt in range(10):
+            try:
+                with self._transaction() as execute:
+                    row = execute(_purge_statement(where, self.tables.counters), params).rows[0]
+                break
+            except LostRace:
+                if attempt == 9:
+                    raise StoreUnavailable("Other transactions keep blocking the purge.", "Start it again later.") from None
+        scanned, malformed, removed, markers, numbers, size, empty, corrupt = row
+        locks = sum(map(is_lock, empty or ()))
+        return {
+            "scanned": scanned,
+            "values": removed - markers - locks,
+            "counters": markers,
+            "locks": locks,
+            "bytes": int(size or 0) + NUMBER_SIZE * numbers,
+            "corrupt": malformed,
+            "corrupt_keys": tuple(corrupt or ()),
+        }
+
+    def _old_server(self) -> bool:
+        return self._open().info.server_version < 140_000
+
+
+_TID_RANGE: Final = "m.ctid >= CAST(:begin AS tid) AND m.ctid < CAST(:end AS tid)"
+_TID_LIST: Final = (
+    "m.ctid = ANY (ARRAY(SELECT format('(%%s,%%s)', page, line)::tid FROM generate_series(:begin::bigint, :end::bigint) AS page, "
+    f"generate_series(1, {BLOCK_ROWS}) AS line))"
+)
+"""Before version 14 ranges of row addresses are not scanned as such."""
+
+
+@lru_cache
+def _purge_statement(where: str, counters: str) -> str:
+    return f"""
+WITH gone AS (
+  DELETE FROM m WHERE {where} AND {EXPIRED}
+  RETURNING k, length(v) AS size, substr(v, 1, 8) = :zero AS marker
+), numbers AS (
+  DELETE FROM {counters} AS y USING gone WHERE gone.marker AND y.k = gone.k RETURNING 1
+), seen AS (
+  SELECT count(*) AS scanned, count(*) FILTER (WHERE {MALFORMED}) AS malformed,
+         (array_agg(k) FILTER (WHERE {MALFORMED}))[1:{NAMED_CORRUPT}] AS keys
+  FROM m WHERE {where}
+)
+SELECT (SELECT scanned FROM seen), (SELECT malformed FROM seen), count(*), count(*) FILTER (WHERE marker), (SELECT count(*) FROM numbers),
+       sum(length(k) + size), array_agg(k) FILTER (WHERE size = 8 AND k >= :lock1 AND k < :lock2), (SELECT keys FROM seen)
+FROM gone"""
+
+
+def _page_of(position: str, file: int) -> int:
+    if not position:
+        return 0
+    match = re.fullmatch(r"(\d+):(\d+)", position)
+    if match is None:
+        raise CursorLost("This position is not of a PostgreSQL store.", "Start the purge again.")
+    return int(match[2]) if int(match[1]) == file else 0

@@ -1,0 +1,108 @@
+"""What PostgreSQL's errors mean for the reader: one typed error each, with what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from stores.backends.sql import missing_table
+from stores.backends.sqlserver import ConnectionRefused, ServerConfig
+from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+
+
+def translate(error: psycopg.Error, config: ServerConfig, version: str, *, connected: bool) -> StoreError:
+    """The typed error of a driver's error; `connected` says whether it came from an open connection."""
+    if isinstance(error, errors._WaitTimeout):
+        return StoreUnavailable(f"{config.server} does not answer.", "Check the network and the server; try again later.")
+    if isinstance(error, errors.UndefinedTable):
+        return missing_table(_named_table(error) or "m", version)
+    known = _KNOWN.get(error.sqlstate or "")
+    if known is not None:
+        kind, message, fix = known
+        return kind(message.format(user=config.user, database=config.database), fix)
+    if error.sqlstate is None and not connected:
+        return _not_connected(config, str(error))
+    if isinstance(error, psycopg.OperationalError):
+        return StoreUnavailable(
+            f"The connection to {config.server} broke.",
+            "Check the server and try again; if this was a change, look first whether it was made.",
+        )
+    return StoreRefused(f"PostgreSQL refuses: {_first_line(error)}.", "Check that the database is a store of Stalwart.")
+
+
+_Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly], str, str]
+_RIGHTS: Final = "GRANT SELECT, INSERT, UPDATE, DELETE on both tables to the login."
+_KNOWN: Final[dict[str, _Known]] = {
+    "42501": (StoreRefused, "The login {user} has no right to do this.", _RIGHTS),
+    "25006": (ReadOnly, "The database takes no writes now.", "Point the store at the primary, or end its read-only mode."),
+    "55P03": (StoreUnavailable, "Another transaction holds this row.", "Try again in a moment."),
+    "57014": (StoreUnavailable, "The server took longer than 5 s for one statement.", "Try again when it is less busy."),
+    "53100": (StoreUnavailable, "The server's disk is full; nothing was written.", "Make room on it."),
+    "53300": (StoreUnavailable, "The server has no free connection.", "Raise max_connections, or try again later."),
+    "57P01": (StoreUnavailable, "The server is being shut down.", "Try again when it is up."),
+    "57P02": (StoreUnavailable, "The server is restarting.", "Try again in a moment."),
+    "57P03": (StoreUnavailable, "The server is starting up.", "Try again in a moment."),
+    "54000": (StoreRefused, "The key is too long for the server's index.", "Shorten the key."),
+}
+"""By SQLSTATE."""
+
+_LOGIN_FIX: Final = "Correct user and password in the settings, or the server's pg_hba.conf."
+_REFUSALS: Final = (
+    (
+        r"certificate|SSL|TLS",
+        "TLS",
+        "The encrypted connection failed: {line}.",
+        "Check tls.enable, tls.ca-file and the server's certificate.",
+    ),
+    (
+        r"no pg_hba\.conf entry",
+        "Login",
+        "The server admits no such connection: {line}.",
+        "Add a line for this host to pg_hba.conf, or switch on TLS.",
+    ),
+    (r"password|authentication|role ", "Login", "The server refuses the login {user}.", _LOGIN_FIX),
+    (r"database .* does not exist", "Database", "There is no database {database}.", "Correct the database in the settings."),
+    (r"permission denied for database", "Database", "The login {user} may not use {database}.", "GRANT CONNECT on the database."),
+)
+_AWAY: Final = (
+    (r"starting up|shutting down|recovery", "The server at {server} is starting up or shutting down."),
+    (r"too many|connection slots", "The server at {server} has no free connection."),
+    (r"resolve|translate host|Name or service", "The host {host} cannot be resolved."),
+)
+
+
+def _not_connected(config: ServerConfig, text: str) -> StoreError:
+    """What a failed connection means. libpq gives no code for it, only the server's words; unknown words are passed on."""
+    line = _cause(text, config.password)
+    words = {"line": line, "user": config.user, "database": config.database, "server": config.server, "host": config.host}
+    for pattern, message in _AWAY:
+        if re.search(pattern, line):
+            return StoreUnavailable(message.format(**words), "Try again in a moment.")
+    if "FATAL" not in text and not re.search(r"certificate|SSL", line):
+        return StoreUnavailable(
+            f"{config.server} cannot be reached: {line}.", "Check that the server runs, and host and port in the settings."
+        )
+    for pattern, step, message, fix in _REFUSALS:
+        if re.search(pattern, line):
+            return ConnectionRefused(step, message.format(**words), fix)
+    return ConnectionRefused("Login", f"The server refuses the connection: {line}.", _LOGIN_FIX)
+
+
+def _cause(text: str, password: str) -> str:
+    """The last line of libpq's report without its preamble; never with the password in it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("Is the server running")]
+    line = re.sub(r"^.*?(FATAL|failed|bad|error|ERROR):\s+", "", lines[-1]) if lines else "no reason given"
+    line = re.sub(r"^(FATAL|ERROR):\s+", "", line)
+    return (line.replace(password, "***") if password else line).rstrip(".")
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or str(error)).splitlines()[0].rstrip(".")
+
+
+def _named_table(error: psycopg.Error) -> str:
+    match = re.search(r'"(\w+)"', error.diag.message_primary or "")
+    return match[1] if match else ""
