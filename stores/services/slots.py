@@ -24,7 +24,7 @@ OVERDUE: Final = timedelta(minutes=2)
 """Time that scheduler and workers have before a slot counts as forgotten by them."""
 LOOK_BACK: Final = timedelta(days=7)
 MOST_MISSED: Final = 50
-"""Missed runs recorded for a store at once: the newest ones of the last 7 days."""
+"""How many of a store's last slots are looked at for runs that were missed."""
 _SLOTS: Final = UUID("5f4cbb8e-6f0c-4a8c-9a3e-0a9d3b5f3c11")
 
 
@@ -77,23 +77,23 @@ def _on_record(store: Store, slot: datetime) -> bool:
 
 
 def missed_runs(store: Store, now: datetime | None = None) -> list[datetime]:
-    """Slots in UTC, oldest first, that are past and have no run: since the schedule was set or the last slot on record.
+    """Slots in UTC, oldest first, that are past and have no run, since the schedule was set and at most 7 days back.
 
-    At most 7 days back and 50 slots. A slot may still begin within 30 minutes; until then it is not missed.
+    Of frequent schedules the last 50 slots are looked at. A slot may still begin within 30 minutes; until then it is not
+    missed. Two queries.
     """
     now = now or timezone.now()
     since = in_force_since(store.pk)
     if since is None or not store.purge_frequency or store.purge_paused or not store.enabled:
         return []
-    last = (
-        Run.objects.filter(store=store, action=RunAction.PURGE, due_at__isnull=False).order_by("-due_at").values_list("due_at", flat=True)
-    )
-    begin = max(moment for moment in (since, now - LOOK_BACK, last.first()) if moment is not None)
     try:
-        slots = cron.runs_between(cron.parse(store.purge_frequency), begin, now - LATE, server_zone())
+        found = cron.runs_between(cron.parse(store.purge_frequency), max(since, now - LOOK_BACK), now - LATE, server_zone())
     except BadConfig:
         return []
-    return [slot.astimezone(UTC) for slot in slots][-MOST_MISSED:]
+    slots = [slot.astimezone(UTC) for slot in found][-MOST_MISSED:]
+    runs_of_slots = Run.objects.filter(store=store, action=RunAction.PURGE, due_at__gte=slots[0]) if slots else Run.objects.none()
+    on_record = set(runs_of_slots.values_list("due_at", flat=True))
+    return [slot for slot in slots if slot not in on_record]
 
 
 def record_missed(now: datetime | None = None) -> int:

@@ -273,13 +273,21 @@ class TestSlots:
         }
         assert "not running" in missed[0].error
 
-    def test_missed_counts_from_the_last_slot_on_record(self, memory: Store) -> None:
+    def test_a_slot_between_others_is_missed_too(self, memory: Store) -> None:
         given_schedule(memory, "0 3 *")
         Run.objects.create(
             store=memory, store_name="mem", action=RunAction.PURGE, state=RunState.DONE, due_at=datetime(2026, 11, 26, 3, tzinfo=UTC)
         )
         now = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
-        assert [slot.day for slot in schedules.missed_runs(memory, now)] == [27]
+        assert [slot.day for slot in schedules.missed_runs(memory, now)] == [25, 27]
+
+    def test_workers_that_come_back_start_the_present_slot_and_record_the_others(self, memory: Store) -> None:
+        given_schedule(memory, "0 *")
+        purge.catch_up(NOW + timedelta(hours=3, minutes=5))
+        found = Run.objects.order_by("due_at").values_list("due_at", "state")
+        assert [(at.hour, state) for at, state in found if at] == [(13, "missed"), (14, "missed"), (15, "queued")]
+        purge.catch_up(NOW + timedelta(hours=3, minutes=6))
+        assert Run.objects.count() == 3
 
     def test_a_manual_purge_makes_up_for_no_slot(self, memory: Store) -> None:
         given_schedule(memory, "0 3 *")
@@ -291,6 +299,8 @@ class TestSlots:
         found = schedules.missed_runs(memory, NOW + timedelta(days=90))
         assert len(found) == 50
         assert found[-1] == NOW + timedelta(days=90) - timedelta(minutes=55)
+        assert schedules.record_missed(NOW + timedelta(days=90)) == 50
+        assert schedules.record_missed(NOW + timedelta(days=90)) == 0
         given_schedule(memory, "0 3 *")
         assert len(schedules.missed_runs(memory, NOW + timedelta(days=90))) == 7
 
