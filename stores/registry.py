@@ -41,6 +41,8 @@ def backend_class(type_name: str) -> type[Backend]:
     try:
         found: type[Backend] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
+        if error.name == module:
+            raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept.") from None
         raise NotSupported(
             f"Stores of type {type_name} need the Python package {error.name}.", f"Install it: pip install {error.name}"
         ) from None
