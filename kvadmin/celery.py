@@ -33,3 +33,11 @@ def _end_with_the_worker(**_: Any) -> None:
     from kvadmin.children import die_with_parent
 
     die_with_parent(signal.SIGKILL)
+
+
+@signals.beat_init.connect
+def _schedules_in_step(**_: Any) -> None:
+    """What may have changed while beat was down: the time zone, drivers that are installed now, definitions that are gone."""
+    from stores.services.beatrows import sync_all
+
+    sync_all()

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from celery import signals
 from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import ModelEntry
 from django_celery_beat.tzcrontab import TzAwareCrontab
@@ -120,6 +121,11 @@ class TestRows:
         assert row().name == "purge mem"
         assert str(CrontabSchedule.objects.get().timezone) == "Europe/Berlin"
         assert row().start_time > NOW - timedelta(days=1)
+
+    def test_beat_brings_everything_in_step_when_it_starts(self, memory: Store) -> None:
+        Store.objects.update(purge_frequency="0 3 *")
+        signals.beat_init.send(sender=None)
+        assert row().name == "purge mem"
 
     def test_rows_of_others_stay(self, memory: Store) -> None:
         crontab = CrontabSchedule.objects.create(minute="7")
