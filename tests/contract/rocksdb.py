@@ -17,11 +17,13 @@ FAMILIES = ("default", "m", "y", "n", "u", "s")
 
 
 def create(folder: Path) -> None:
-    """An empty database with the column families that matter."""
+    """An empty database with the column families that matter, numbered in this order."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
-    options.create_missing_column_families(True)
-    Rdict(str(folder), options, {name: Options(raw_mode=True) for name in FAMILIES}).close()
+    database = Rdict(str(folder), options)
+    for name in FAMILIES[1:]:
+        database.create_column_family(name, Options(raw_mode=True)).close()
+    database.close()
 
 
 def put_rows(folder: Path, m: dict[bytes, bytes], y: dict[bytes, bytes]) -> None:

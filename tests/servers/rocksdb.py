@@ -41,6 +41,32 @@ print("closed", flush=True)
 """
 
 
+def log_additions(path: Path, additions: list[tuple[bytes, int]], family: int, sequence: int) -> None:
+    """Append pending additions to the write-ahead log of a stopped database, as a killed server leaves them.
+
+    The engine's binding cannot write them. `family`: number of the column family; `sequence`: the first free sequence number.
+    """
+    records = b"".join(
+        b"\x06" + bytes([family, len(key)]) + key + b"\x08" + amount.to_bytes(8, "little", signed=True) for key, amount in additions
+    )
+    batch = sequence.to_bytes(8, "little") + len(additions).to_bytes(4, "little") + records
+    log = max(path.glob("*.log"))
+    assert log.stat().st_size + len(batch) < 30_000, "one block holds it all"
+    checksum = _crc32c(b"\x01" + batch)
+    masked = ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    with log.open("ab") as file:
+        file.write(masked.to_bytes(4, "little") + len(batch).to_bytes(2, "little") + b"\x01" + batch)
+
+
+def _crc32c(data: bytes) -> int:
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum ^= byte
+        for _ in range(8):
+            checksum = checksum >> 1 ^ (0x82F63B78 if checksum & 1 else 0)
+    return checksum ^ 0xFFFFFFFF
+
+
 class LiveServer:
     """Holds the LOCK from start to `stop` or `kill`."""
 
