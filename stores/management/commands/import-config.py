@@ -31,7 +31,8 @@ With --json: {"file", "dialect", "version", "default", "dry_run", "stores": [{"i
 "blocked", "default", "supported", "purge", "why", "differences", "lines"}], "skipped": [{"id", "type", "reason", "line"}],
 "problems": [{"severity", "message", "fix", "key", "line"}], "ignored": {first part of a setting's name: how many}, "result"}.
 "result" is null with --dry-run, else {"created", "updated", "unchanged", "differing", "left_out", "failed": [{"id", "message"}],
-"unsupported", "default"}. Exit code 1 when a store could not be\ncreated, or when the file has none."""
+"unsupported", "default"}. Exit code 1 when a store could not be
+created, or when the file has none."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="the configuration; - for stdin")
