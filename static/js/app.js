@@ -136,11 +136,12 @@
 
   // Forms that show a preview send themselves when a choice changes; the button for it is for pages without scripts.
   const enhance = (within) => {
+    if (within.matches?.("[data-kv-list]")) tell(within);
     all("[data-kv-list]", within).forEach(tell);
     all("[data-kv-noscript]", within).forEach((button) => { button.hidden = true; });
     all("[data-kv-copy]", within).forEach((button) => { button.hidden = !navigator.clipboard; });
   };
-  document.addEventListener("htmx:afterSwap", (event) => enhance(event.detail.target));
+  document.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-kv-copy]");
     if (!button) return;

@@ -53,9 +53,11 @@ def audit_dot(entry: AuditEntry) -> SafeString:
 
 
 @register.simple_tag
-def audit_words(entry: AuditEntry) -> SafeString:
-    """`admin set the number of 05 cb0071… (Failed logins) from 41 to 0.`"""
+def audit_words(entry: AuditEntry, brief: bool = False) -> SafeString:
+    """`admin set the number of 05 cb0071… (Failed logins) from 41 to 0.`; brief on the key's own page."""
     did = DID.get(entry.action, entry.action.replace("-", " "))
+    if brief:
+        return format_html("{} {}{}{}", entry.actor, did.removesuffix(" of"), _change(entry), _outcome(entry.outcome))
     key = format_html(' <span class="kv-bytes">{}</span>', _key(entry.key_hex)) if _about_key(entry) else ""
     found = keyclasses.CLASSES.get(entry.class_slug)
     title = format_html(' <span class="kv-muted">{}</span>', found.title) if found else ""
@@ -86,13 +88,15 @@ def _change(entry: AuditEntry) -> str:
         return ""
     if "add" in after:
         return f": {int(after['add']):+,}"
-    for name in ("counter", "expires_at"):
+    for name in ("counter", "expires_at", "frequency", "default"):
         if before.get(name) != after.get(name) and (name in before or name in after) and after:
             return f" from {_said(name, before.get(name))} to {_said(name, after.get(name))}"
     return ""
 
 
 def _said(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "never" if name == "expires_at" else "nothing"
-    return words.absolute(value, "short") if name == "expires_at" else words.count(int(value))
+    if name == "expires_at":
+        return words.absolute(value, "short")
+    return words.count(value) if isinstance(value, int) else str(value)

@@ -192,10 +192,24 @@ def conflict(request: HttpRequest, store: Store, key: bytes, form: forms.SeenFor
         "possible": not (row is None and isinstance(form, forms.ExpiryForm | forms.DeleteForm)) and again.get("value") != "",
         "deletes": isinstance(form, forms.DeleteForm),
         "message": error.message,
-    }
+    } | ways_out(form, row)
     if row is None:
         return show(request, GONE, gone_context(store, key) | {"conflict": panel}, fragment="gone", status=409)
     return show(request, TEMPLATE, key_context(request, store, row) | {"conflict": panel}, fragment="key", status=409)
+
+
+def ways_out(form: forms.SeenForm, row: Row | None) -> dict[str, str]:
+    """What the two buttons of a conflict do, by name."""
+    if row is None:
+        return {"do": "Create it again", "leave": "Leave it gone"}
+    number = row.entry.counter
+    if isinstance(form, forms.CounterForm) and number is not None:
+        return {"do": f"Set {number:,} to {form.wanted()}", "leave": f"Keep {number:,}"}
+    if isinstance(form, forms.DeleteForm):
+        return {"do": "Delete what is there now", "leave": "Keep it"}
+    if isinstance(form, forms.ExpiryForm):
+        return {"do": "Change the expiry of what is there now", "leave": "Leave it as it is"}
+    return {"do": "Write over what is there now", "leave": "Keep what is there now"}
 
 
 def gone_context(store: Store, key: bytes) -> dict[str, Any]:
