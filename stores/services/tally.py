@@ -24,7 +24,6 @@ BUCKETS: Final = (
 )
 """Name and upper end in seconds from the time of counting. Before them comes "expired", after them "more" and "never"."""
 BUCKET_NAMES: Final = ("expired", *(name for name, _ in BUCKETS), "more", "never")
-NEVER: Final = len(BUCKET_NAMES) - 1
 
 LARGEST: Final = 20
 SUBJECTS: Final = 20
@@ -32,11 +31,12 @@ _SUBJECTS_KEPT: Final = 2048
 _SUBJECTS_AT_MOST: Final = 8192
 
 SUMS: Final = ("keys", "counters", "locks", "key_bytes", "value_bytes", "never", "expired")
-_KEYS, _COUNTERS, _LOCKS, _KEY_BYTES, _VALUE_BYTES, _NEVER, _EXPIRED = range(7)
-_GONE: Final = 7
+_KEYS, _COUNTERS, _LOCKS, _KEY_BYTES, _VALUE_BYTES, _CORRUPT = range(6)
+_GONE, _GONE_BYTES = 6, 9
 """Where the sums of what a purge would remove begin: values, counters, locks, bytes."""
-_HISTOGRAM: Final = 11
+_HISTOGRAM: Final = 10
 _WIDTH: Final = _HISTOGRAM + len(BUCKET_NAMES)
+_NEVER_BUCKET: Final = _WIDTH - 1
 
 
 class Tally:
@@ -47,52 +47,52 @@ class Tally:
         self.now = now
         self.classless = store_kind == "static"
         self._with_subject = frozenset() if self.classless or version == "0.10" else _SUBJECT_CLASSES
-        self.corrupt = 0
-        self.rows = 0
         self._sums: dict[str | None, list[int]] = {}
         self._edges = [now, *(now + seconds for _, seconds in BUCKETS)]
+        self._classify = _no_class if self.classless else keyclasses.classify
         self._largest: list[tuple[int, bytes]] = []
+        self._smallest = -1
         self._subjects: Counter[bytes] = Counter()
         self._missed = 0
 
     def add(self, rows: Iterable[CensusRow]) -> None:
-        """Count a slice."""
-        subjects = []
-        for row in rows:
-            slug, kind = (None, row.kind) if self.classless else keyclasses.classify(row.key, self.version, row.kind)
-            sums = self._sums.get(slug)
+        """Count a slice. One loop without calls of its own: it runs a million times."""
+        classify, version, edges, with_subject = self._classify, self.version, self._edges, self._with_subject
+        sums_of, subjects = self._sums, []
+        counter, lock = Kind.COUNTER, Kind.LOCK
+        for key, stored, at, key_bytes, value_bytes, corrupt in rows:
+            slug, kind = classify(key, version, stored)
+            sums = sums_of.get(slug)
             if sums is None:
-                sums = self._sums[slug] = [0] * _WIDTH
-            self._count(sums, row, kind)
-            self.rows += 1
-            size = row.key_bytes + row.value_bytes
-            if len(self._largest) < LARGEST:
-                heapq.heappush(self._largest, (size, row.key))
-            elif size > self._largest[0][0]:
-                heapq.heapreplace(self._largest, (size, row.key))
-            if slug in self._with_subject:
-                subjects.append(row.key[1:-8])
+                sums = sums_of[slug] = [0] * _WIDTH
+            place = _COUNTERS if kind is counter else _LOCKS if kind is lock else _KEYS
+            sums[place] += 1
+            sums[_KEY_BYTES] += key_bytes
+            sums[_VALUE_BYTES] += value_bytes
+            size = key_bytes + value_bytes
+            if size > self._smallest:
+                self._keep_large(size, key)
+            if slug in with_subject:
+                subjects.append(key[1:-8])
+            if corrupt:
+                sums[_CORRUPT] += 1
+            elif at is None:
+                sums[_NEVER_BUCKET] += 1
+            elif at > self.now:
+                sums[_HISTOGRAM + bisect_left(edges, at)] += 1
+            else:
+                sums[_HISTOGRAM] += 1
+                sums[_GONE + place] += 1
+                sums[_GONE_BYTES] += size
         self._add_subjects(subjects)
 
-    def _count(self, sums: list[int], row: CensusRow, kind: Kind) -> None:
-        place = _COUNTERS if kind is Kind.COUNTER else _LOCKS if kind is Kind.LOCK else _KEYS
-        sums[place] += 1
-        sums[_KEY_BYTES] += row.key_bytes
-        sums[_VALUE_BYTES] += row.value_bytes
-        if row.corrupt:
-            self.corrupt += 1
-            return
-        at = row.expires_at
-        if at is None:
-            sums[_NEVER] += 1
-            sums[_HISTOGRAM + NEVER] += 1
-            return
-        bucket = bisect_left(self._edges, at)
-        sums[_HISTOGRAM + bucket] += 1
-        if bucket == 0:
-            sums[_EXPIRED] += 1
-            sums[_GONE + (1 if place == _COUNTERS else 2 if place == _LOCKS else 0)] += 1
-            sums[_GONE + 3] += row.key_bytes + row.value_bytes
+    def _keep_large(self, size: int, key: bytes) -> None:
+        if len(self._largest) < LARGEST:
+            heapq.heappush(self._largest, (size, key))
+        else:
+            heapq.heapreplace(self._largest, (size, key))
+        if len(self._largest) == LARGEST:
+            self._smallest = self._largest[0][0]
 
     def _add_subjects(self, subjects: list[bytes]) -> None:
         """Frequent-items counting: when the table is full, all counts sink by that of the last one kept."""
@@ -104,15 +104,24 @@ class Tally:
         self._missed += sunk
         self._subjects = Counter({subject: count - sunk for subject, count in kept if count > sunk})
 
+    @property
+    def rows(self) -> int:
+        """Keys counted so far."""
+        return sum(sum(sums[:_KEY_BYTES]) for sums in self._sums.values())
+
+    @property
+    def corrupt(self) -> int:
+        """Malformed rows among them."""
+        return sum(sums[_CORRUPT] for sums in self._sums.values())
+
     def total(self) -> dict[str, int]:
         """The sums over all classes."""
-        return {name: sum(sums[place] for sums in self._sums.values()) for place, name in enumerate(SUMS)}
+        rows = [_shown(sums) for sums in self._sums.values()]
+        return {name: sum(row[name] for row in rows) for name in SUMS}
 
     def classes(self) -> list[dict[str, Any]]:
         """One element a class, in display order; user keys (class null) last."""
-        return [
-            {"class": slug, "byte": class_byte(slug, self.version), **dict(zip(SUMS, sums, strict=False))} for slug, sums in self._ordered()
-        ]
+        return [{"class": slug, "byte": class_byte(slug, self.version), **_shown(sums)} for slug, sums in self._ordered()]
 
     def details(self) -> dict[str, Any]:
         """Histogram by class, what a purge would remove, largest rows, subjects with the most keys (at least so many)."""
@@ -136,11 +145,11 @@ class Tally:
         return [{"class": slug, "counts": sums[_HISTOGRAM:_WIDTH]} for slug, sums in self._ordered()]
 
     def _gone_classes(self) -> list[dict[str, Any]]:
-        return [{"class": slug, **_gone(sums[_GONE:_HISTOGRAM])} for slug, sums in self._ordered() if sums[_EXPIRED]]
+        return [{"class": slug, **_gone(sums[_GONE:_HISTOGRAM])} for slug, sums in self._ordered() if sums[_HISTOGRAM]]
 
     def _large(self, size: int, key: bytes) -> dict[str, Any]:
         """Class and size of a large row; its key unless that is a secret."""
-        slug = None if self.classless else keyclasses.classify(key, self.version)[0]
+        slug, _ = self._classify(key, self.version, Kind.UNKNOWN)
         secret = slug is not None and keyclasses.CLASSES[slug].secret
         return {"class": slug, "key_hex": None if secret else key.hex(), "bytes": size}
 
@@ -159,6 +168,17 @@ def class_byte(slug: str | None, version: str) -> int | None:
 def subject_text(subject: bytes) -> str:
     """An IP address or a text (store-formats c.8)."""
     return subject_fields(subject, "login")[0]
+
+
+def _no_class(key: bytes, version: str, kind: Kind) -> tuple[str | None, Kind]:
+    """Static stores hold user keys only."""
+    return None, kind
+
+
+def _shown(sums: list[int]) -> dict[str, int]:
+    """A class's sums by name; never and expired are the ends of its histogram."""
+    names = dict(zip(SUMS, sums[: _VALUE_BYTES + 1], strict=False))
+    return {**names, "never": sums[_NEVER_BUCKET], "expired": sums[_HISTOGRAM]}
 
 
 def _gone(sums: list[int]) -> dict[str, int]:

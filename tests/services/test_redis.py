@@ -71,7 +71,7 @@ def test_counters_are_edited_as_numbers_and_keep_their_ttl(store: Store, client:
     assert (changed.entry.counter, changed.entry.expires_at) == (2, at)
     assert client.get(AUTH) == b"2"
     assert edit.increment(actor, store, AUTH, 5, expect=changed.entry).entry.counter == 7
-    assert client.execute_command("EXPIRETIME", AUTH) == at
+    assert client.expiretime(AUTH) == at  # type: ignore[arg-type]
     with pytest.raises(BadConfig):
         edit.set_value(actor, store, AUTH, b"text")
     with pytest.raises(Conflict) as caught:
@@ -106,7 +106,7 @@ def test_delete_and_restore_keep_the_expiry_to_the_millisecond(store: Store, cli
     page = trash.list_trash()
     assert "37" in next(row.row.decoded.value_label for row in page.rows if bytes(row.trash.key) == AUTH)
     assert [outcome.state for outcome in trash.restore_many(actor, [row.trash.pk for row in page.rows])] == ["restored"] * 2
-    assert (client.get(AUTH), client.execute_command("PEXPIRETIME", AUTH)) == (b"37", at)
+    assert (client.get(AUTH), client.pexpiretime(AUTH)) == (b"37", at)  # type: ignore[arg-type]
     assert (client.get(b"vip"), client.ttl(b"vip")) == (b"\x00\xff", -1)
 
 
