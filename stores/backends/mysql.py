@@ -181,7 +181,7 @@ class MySQLBackend(SQLBackend):
         sql = f"SELECT {columns} FROM {table} WHERE k >= :start{before} ORDER BY k LIMIT :limit"
         return self._query(sql, {"start": start, "end": end, "limit": limit})
 
-    def _table_names(self) -> set[str]:
+    def table_names(self) -> set[str]:
         return {str(row[0]) for row in self._query("SELECT table_name FROM information_schema.tables WHERE table_schema = database()")}
 
     def _expected_rows(self) -> int | None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import pymysql
 
-from stores.backends.sql import missing_table
+from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 

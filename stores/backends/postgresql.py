@@ -155,7 +155,7 @@ class PostgreSQLBackend(SQLBackend):
 
     # statements
 
-    def _table_names(self) -> set[str]:
+    def table_names(self) -> set[str]:
         return {str(row[0]) for row in self._query("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND pg_table_is_visible(oid)")}
 
     def _expected_rows(self) -> int | None:

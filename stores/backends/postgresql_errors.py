@@ -8,7 +8,7 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from stores.backends.sql import missing_table
+from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
 from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
 

@@ -12,7 +12,7 @@ import re
 import time
 from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from types import MappingProxyType
@@ -24,8 +24,8 @@ from stores.backends.sqlchecks import run_checks
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, split_row
 from stores.codecs.sqltables import SETTINGS, Dialect, guess_version, is_lookup_counter, tables_of
-from stores.errors import BadConfig, StoreRefused, StoreUnavailable
-from stores.types import ALL_KEYS, CensusRow, CensusSlice, Check, Clock, Cursor, Entry, KeyRange, Kind, Pace, Page, PurgeSlice
+from stores.errors import BadConfig, StoreUnavailable
+from stores.types import ALL_KEYS, CensusRow, CensusSlice, Check, Clock, Cursor, Entry, KeyRange, Kind, Pace, Page, PurgeSlice, prefix_end
 
 Row = tuple[Any, ...]
 Params = Mapping[str, object]
@@ -43,6 +43,8 @@ MALFORMED: Final = "(length(m.v) < 8 OR (substr(m.v, 1, 8) = :zero AND length(m.
 
 LOCK_BYTES: Final = (b"\x14", b"\x20")
 """Keys of locks lie in this range in every version, so a purge fetches only these keys to ask `is_lock`."""
+MOST_SETTINGS: Final = 10_000
+"""Settings of the server that are read for one prefix."""
 NAMED_CORRUPT: Final = 10
 """Malformed keys that one step of a purge names."""
 NUMBER_SIZE: Final = 8
@@ -89,7 +91,7 @@ class SQLBackend(DataStoreBackend):
         """A short read-write transaction: committed at the end, rolled back by an exception. LostRace when it has to be repeated."""
 
     @abstractmethod
-    def _table_names(self) -> set[str]:
+    def table_names(self) -> set[str]:
         """Names of all tables that the login sees in this database."""
 
     @abstractmethod
@@ -200,9 +202,17 @@ class SQLBackend(DataStoreBackend):
 
     def detect_version(self) -> str:
         """Stalwart's version as the tables tell it ("0.10", "0.15", "0.16"), empty when they do not."""
-        names = self._table_names()
+        names = self.table_names()
         sample = self._query(f"SELECT k FROM {SETTINGS} LIMIT 50") if SETTINGS in names else []
         return guess_version(names, [as_key(row[0]) for row in sample])
+
+    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+        """Settings of table `s`, plain text on both sides; None without that table, and in 0.16, where it holds objects."""
+        if self.version.startswith("0.16") or SETTINGS not in self.table_names():
+            return None
+        starts = [prefix.encode() for prefix in prefixes]
+        rows = [row for start in starts for row in self._ordered(SETTINGS, "k, v", start, prefix_end(start), MOST_SETTINGS)]
+        return {as_key(key).decode(errors="replace"): as_key(value).decode(errors="replace") for key, value in rows}
 
     # writing
 
@@ -337,15 +347,6 @@ def moment(now: int) -> dict[str, object]:
 def percent_spelling(sql: str) -> str:
     """A statement with its parameters in the spelling of psycopg and PyMySQL: `:name` becomes `%(name)s`."""
     return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", sql)
-
-
-def missing_table(table: str, version: str) -> StoreRefused:
-    """The error for a database without one of the two tables."""
-    return StoreRefused(
-        f"The database has no table {table}.",
-        "Stalwart creates its tables only in stores that it uses for data; check that this is the right database, "
-        f"and the store's version (now {version or 'unknown'}; 0.10 keeps counters in n, later versions in y).",
-    )
 
 
 def _before(end: bytes | None) -> str:

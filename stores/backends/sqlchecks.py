@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from stores.backends.sqlserver import ConnectionRefused
-from stores.errors import StoreError
+from stores.errors import StoreError, StoreRefused
 from stores.types import Check, CheckState
 
 if TYPE_CHECKING:
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 CLOCK_SECONDS: Final = 2.0
 """A difference of clocks that is worth a warning: expiry is decided by kvadmin's clock in a purge, by Stalwart's in a look-up."""
+
+
+def missing_table(table: str, version: str) -> StoreRefused:
+    """The error for a database without one of the two tables."""
+    return StoreRefused(
+        f"The database has no table {table}.",
+        "Stalwart creates its tables only in stores that it uses for data; check that this is the right database, "
+        f"and the store's version (now {version or 'unknown'}; 0.10 keeps counters in n, later versions in y).",
+    )
 
 
 def run_checks(backend: SQLBackend) -> list[Check]:
@@ -59,9 +68,13 @@ def _server(backend: SQLBackend) -> Check:
 
 
 def _tables(backend: SQLBackend) -> Check:
-    for table in (backend.tables.values, backend.tables.counters):
+    wanted = (backend.tables.values, backend.tables.counters)
+    missing = [table for table in wanted if table not in backend.table_names()]
+    if missing:
+        raise missing_table(" and no table ".join(missing), backend.version)
+    for table in wanted:
         backend.look_into(table)
-    return Check("Tables", CheckState.OK, f"{backend.tables.values} and {backend.tables.counters} are there")
+    return Check("Tables", CheckState.OK, f"{' and '.join(wanted)} are there")
 
 
 def _reading(backend: SQLBackend) -> Check:

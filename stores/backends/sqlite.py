@@ -81,7 +81,7 @@ class SQLiteBackend(SQLBackend):
     @property
     def capabilities(self) -> Capabilities:
         """Whether writes are possible is asked of the file system, without opening the database."""
-        if self.writable():
+        if self.writable() or _missing(self.path):
             return Capabilities()
         reason = f"kvadmin's user may not write {self.path} and its folder."
         return Capabilities(writes=False, purges=False, conditional_write=False, why={"writes": reason, "purges": reason})
@@ -90,7 +90,7 @@ class SQLiteBackend(SQLBackend):
         """Write access to the file, and to the folder or to the log files that exist."""
         path = self.path
         logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
-        return os.access(path, os.W_OK) and (os.access(path.parent, os.W_OK) or all(os.access(log, os.W_OK) for log in logs))
+        return _may(path, os.W_OK) and (_may(path.parent, os.W_OK) or all(_may(log, os.W_OK) for log in logs))
 
     def ping(self) -> Ping:
         """Reads one page of the file."""
@@ -143,7 +143,7 @@ class SQLiteBackend(SQLBackend):
         rows.sort(key=_first)
         return rows
 
-    def _table_names(self) -> set[str]:
+    def table_names(self) -> set[str]:
         return {str(row[0]) for row in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def _expected_rows(self) -> int:
@@ -193,11 +193,11 @@ class SQLiteBackend(SQLBackend):
                 raise StoreRefused(
                     f"{path} is a folder, not an SQLite database.", "Give the path of the database file; a RocksDB is a folder."
                 )
-            if not path.exists():
+            if _missing(path):
                 raise StoreRefused(f"There is no file {path}.", "Check the path; kvadmin never creates the database of a server.")
         except PermissionError:
             raise StoreRefused(f"kvadmin's user may not look into {path.parent}.", "Let it read the folder and the file.") from None
-        if not os.access(path, os.R_OK):
+        if not _may(path, os.R_OK):
             raise StoreRefused(f"kvadmin's user may not read {path}.", "Let it read the file, or run kvadmin as Stalwart's user.")
 
     @contextmanager
@@ -299,6 +299,21 @@ class SQLiteBackend(SQLBackend):
             with self._translated():
                 self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _may(path: Path, mode: int) -> bool:
+    """Whether the user as whom this process works may use the file so."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 class _Differs(Exception):

@@ -6,15 +6,25 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from stores.backends.sql import missing_table
+from stores.backends.sqlchecks import missing_table
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 
+_NO_LOG_FILES: Final = frozenset(
+    {
+        sqlite3.SQLITE_READONLY_CANTINIT,
+        sqlite3.SQLITE_READONLY_CANTLOCK,
+        sqlite3.SQLITE_READONLY_DIRECTORY,
+        sqlite3.SQLITE_READONLY_RECOVERY,
+    }
+)
+"""A file that can be read, but not the log beside it."""
 _NO_TABLE: Final = "no such table: "
 
 
 def translate(error: sqlite3.Error, path: Path, version: str) -> StoreError:
     """The typed error of a driver's error, by SQLite's result code."""
-    code, text = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, str(error)
+    extended, text = getattr(error, "sqlite_errorcode", None) or 0, str(error)
+    code = sqlite3.SQLITE_CANTOPEN if extended in _NO_LOG_FILES else extended & 0xFF
     if text.startswith(_NO_TABLE):
         return missing_table(text.removeprefix(_NO_TABLE), version)
     match code:
