@@ -36,6 +36,7 @@ class Lease:
         self.pause = False
         self._began = self._saved = time.monotonic()
         self._before = run.seconds
+        self._lines: list[list[object]] = []
 
     @property
     def store(self) -> Store:
@@ -86,7 +87,7 @@ class Lease:
 
     def log(self, text: str) -> None:
         """Add a line; written with the next save."""
-        self.run.log = [*self.run.log, [int(time.time()), text]][-LOG_LINES:]
+        self._lines.append([int(time.time()), text])
 
     def __enter__(self) -> Self:
         return self
@@ -133,12 +134,16 @@ class Lease:
         for name, value in changes.items():
             setattr(run, name, value)
         counts = {name: getattr(run, name) for name in _COUNTS}
+        if self._lines:
+            known = Run.objects.filter(pk=run.pk).values_list("log", flat=True).first() or []
+            counts["log"] = run.log = [*known, *self._lines][-LOG_LINES:]
+            self._lines = []
         mine = Run.objects.filter(pk=run.pk, attempts=run.attempts, state=RunState.RUNNING)
         if not mine.update(**counts, **changes):
             raise LostRun(str(run.pk))
 
 
-_COUNTS: Final = ("scanned", "values", "counters", "locks", "corrupt", "bytes", "position", "longest_ms", "progress", "seconds", "log")
+_COUNTS: Final = ("scanned", "values", "counters", "locks", "corrupt", "bytes", "position", "longest_ms", "progress", "seconds")
 
 
 def key_text(key: bytes, version: str) -> str:

@@ -7,6 +7,7 @@ answers its old number on a data store, a counter is text on Redis, a static sto
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,7 +18,7 @@ from stores.services import access, audit, edit_checks
 from stores.services.actor import Actor
 from stores.services.trash_rows import DELETED, OVERWRITTEN
 from stores.services.writing import Writing
-from stores.types import ANYTHING, KEEP, Clock, Entry, Expected, Keep
+from stores.types import ANYTHING, KEEP, Clock, Entry, Expected, Keep, Kind
 
 _DEFAULT: Final = ""
 
@@ -82,26 +83,35 @@ class Lookups:
     def key_delete(self, store_id: str, key: bytes) -> None:
         """Remove the value as Stalwart does: on a data store a counter loses its expiry and stays. Nothing to do is no error."""
         at = self._writing(store_id)
-        self._remove(at, key, "key_delete")
+
+        def act(seen: Entry | None, expected: Expected) -> Entry | None:
+            if seen is None or seen.counter is None or not at.backend.capabilities.counters:
+                return at.backend.delete(key, expected)
+            return at.backend.put(Entry(key, Kind.COUNTER, counter=seen.counter), expected)
+
+        seen = at.backend.get(key)
+        if seen is not None and (seen.row is not None or seen.problem):
+            at.write(key, "key_delete", DELETED, ANYTHING, act)
 
     def counter_delete(self, store_id: str, key: bytes) -> None:
         """Remove the number as Stalwart does: on a data store its marker stays until it expires. Nothing to do is no error."""
         at = self._writing(store_id)
-        self._remove(at, key, "counter_delete")
+        apart = at.backend.capabilities.counters
+
+        def act(seen: Entry | None, expected: Expected) -> Entry | None:
+            if seen is None or seen.row is None or not apart:
+                return at.backend.delete(key, expected)
+            return at.backend.put(replace(seen, counter=None), expected)
+
+        seen = at.backend.get(key)
+        if seen is not None and (seen.counter is not None or not apart):
+            at.write(key, "counter_delete", DELETED, ANYTHING, act)
 
     def close(self) -> None:
         """Give all stores back."""
         for _, backend in self._open.values():
             backend.close()
         self._open.clear()
-
-    def _remove(self, at: Writing, key: bytes, verb: str) -> None:
-        def act(seen: Entry | None, expected: Expected) -> Entry | None:
-            if seen is not None:
-                (at.backend.key_delete if verb == "key_delete" else at.backend.counter_delete)(key)
-            return seen
-
-        at.write(key, verb, DELETED, ANYTHING, act)
 
     def _opened(self, store_id: str) -> tuple[Store, Backend]:
         if store_id not in self._open:

@@ -154,10 +154,12 @@ def test_cancelling(memory: Store, actor: Actor) -> None:
     with Lease(run) as lease:
         assert runs.request_cancel(actor, run).state == RunState.RUNNING
         assert not lease.stopped
+        lease.log("A line of the worker.")
         lease.save(force=True)
         assert lease.stopped
     ended = runs.find(run.pk)
     assert (ended.state, ended.active_key) == (RunState.CANCELLED, None)
+    assert [text for _, text in ended.log] == ["Cancelled by ana.", "A line of the worker."]
     with pytest.raises(NotSupported):
         runs.request_cancel(actor, ended)
 

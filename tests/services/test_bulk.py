@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from stores.backends.memory import MemoryBackend
+from stores.errors import Busy, ReadOnly, StoreUnavailable
+from stores.models import Run, RunAction, RunState, Store, TrashEntry
+from stores.services import bulk, definitions, runs, trash
+from stores.services.actor import Actor
+from stores.services.browse import KeyFilter
+from stores.types import Entry
+from tests.services.conftest import everything, plant, plant_counter, soon
+
+AUTH = b"\x05\x01\x02\x03\x04" + (7).to_bytes(8, "big")
+USERS = KeyFilter(match="user:*")
+
+
+@pytest.fixture
+def filled(memory: Store) -> Store:
+    for number in range(900):
+        plant(memory, b"user:%03d" % number, b"v", soon())
+    plant_counter(memory, AUTH, 5, soon())
+    plant(memory, b"other", b"v")
+    return memory
+
+
+def test_the_preview_counts_and_samples(filled: Store) -> None:
+    found = bulk.matching(filled, USERS)
+    assert (found.keys, found.bytes, len(found.samples)) == (900, 900 * (8 + 9), bulk.SAMPLES)
+    assert bulk.matching(filled, KeyFilter(match="nobody*")) == bulk.Matching(0, 0, ())
+
+
+def test_a_run_deletes_its_keys_and_can_be_undone(filled: Store, actor: Actor) -> None:
+    before = everything(filled)
+    seen: list[int] = []
+    run = bulk.delete_matching(actor, filled, USERS, lambda run: seen.append(run.scanned))
+    assert (run.state, run.action, run.values, run.scanned, run.bytes) == (RunState.DONE, RunAction.BULK, 900, 900, 900 * 17)
+    assert seen == [200, 400, 600, 800, 900]
+    assert set(everything(filled)) == {AUTH, b"other"}
+    assert bulk.delete_matching(actor, filled, KeyFilter(class_slug="rate-auth")).counters == 1
+    ids = list(TrashEntry.objects.values_list("pk", flat=True))
+    assert {outcome.state for outcome in trash.restore_many(actor, ids)} == {"restored"}
+    assert everything(filled) == before
+
+
+def test_a_key_that_changes_in_between_is_left(filled: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MemoryBackend.delete
+
+    def interrupted(self: MemoryBackend, key: bytes, expect: object) -> Entry | None:
+        if key == b"user:500":
+            plant(filled, key, b"theirs")
+        return real(self, key, expect)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MemoryBackend, "delete", interrupted)
+    run = bulk.delete_matching(actor, filled, USERS)
+    assert (run.state, run.values, run.params["kept"]) == (RunState.DONE, 899, 1)
+    assert everything(filled)[b"user:500"].value == b"theirs"
+    assert b"user:500".hex() in str(run.log)
+
+
+def test_an_outage_ends_the_run_and_says_what_was_done(filled: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MemoryBackend.scan
+    pages = iter(range(2))
+
+    def breaking(self: MemoryBackend, *arguments: object) -> object:
+        if next(pages, None) is None:
+            raise StoreUnavailable("Gone.")
+        return real(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MemoryBackend, "scan", breaking)
+    run = bulk.delete_matching(actor, filled, USERS)
+    monkeypatch.undo()
+    assert (run.state, run.error, run.active_key) == (RunState.FAILED, "Gone.", None)
+    assert 0 < run.values < 900
+    assert len(everything(filled)) == 902 - run.values
+    assert TrashEntry.objects.filter(run=run).count() == run.values
+
+
+def test_refusals_come_before_anything_is_touched(filled: Store, actor: Actor) -> None:
+    other = runs.create(actor, filled, RunAction.BULK)
+    with pytest.raises(Busy):
+        bulk.delete_matching(actor, filled, USERS)
+    runs.request_cancel(actor, other)
+    definitions.update_store(actor, filled, read_only=True)
+    with pytest.raises(ReadOnly):
+        bulk.delete_matching(actor, filled, USERS)
+    assert len(everything(filled)) == 902
+
+
+def test_a_run_whose_process_disappeared_has_failed(filled: Store, actor: Actor) -> None:
+    run = runs.claim(runs.create(actor, filled, RunAction.BULK).pk)
+    assert run is not None
+    Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    assert runs.sweep().failed == 1
+    run.refresh_from_db()
+    assert run.state == RunState.FAILED
+    assert "disappeared" in run.error
