@@ -186,6 +186,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep runs": {"task": "stores.tasks.sweep_runs", "schedule": timedelta(seconds=30), "options": {"expires": 60}},
     "heartbeat": {"task": "stores.tasks.heartbeat", "schedule": timedelta(seconds=20), "options": {"expires": 60}},
     "watch schedules": {"task": "stores.tasks.watch_schedules", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "count stores": {"task": "stores.tasks.count_stores", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "tidy": {"task": "stores.tasks.tidy", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }
 """Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import census, purge, runs, trash
+from stores.services import census, census_schedule, purge, runs, trash
 
 
 @shared_task
@@ -29,6 +29,12 @@ def scheduled_purge(store_id: str) -> None:
 def watch_schedules() -> None:
     """Start forgotten slots, record missed ones; every minute."""
     purge.catch_up()
+
+
+@shared_task
+def count_stores() -> None:
+    """Start the counts whose time has come; every minute."""
+    census_schedule.start_due()
 
 
 @shared_task

@@ -102,7 +102,9 @@ class Census(models.Model):
     total = models.JSONField()
     classes = models.JSONField()
     details = models.JSONField(default=dict)
-    """Expiry histogram, largest rows, top subjects."""
+    """Expiry histogram, largest rows, top subjects, left-overs; only of the newest."""
+    steps = models.JSONField(default=list)
+    """Classes whose live keys jumped since the census before, with both figures."""
 
     class Meta:
         ordering = ["-at"]

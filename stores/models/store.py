@@ -28,6 +28,8 @@ class Store(models.Model):
     """Stalwart's `store.<id>.purge.frequency`, empty: never purged from here."""
     purge_paused = models.BooleanField(default=False)
     purge_pace = models.CharField(max_length=8, default="gentle")
+    census_minutes = models.PositiveIntegerField(default=60)
+    """The store is counted this often; 0: only on request."""
     origin = models.CharField(max_length=200, blank=True)
     """Where the definition came from: "created here", "import of config.toml"."""
     created_at = models.DateTimeField(auto_now_add=True)

@@ -13,16 +13,15 @@ from uuid import UUID
 from django.db import transaction
 
 from stores.models import Census, Run, RunAction, Store
-from stores.services import runs
+from stores.services import history, runs
 from stores.services.access import opened
 from stores.services.actor import Actor
 from stores.services.leases import Lease
 from stores.services.rows import store_kind
 from stores.services.tally import Tally
 
-KEPT: Final = 500
-"""Censuses kept for each store; the details only of the newest 20."""
 DETAILED: Final = 20
+"""Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""
 
 
 def start(actor: Actor, store: Store) -> Run:
@@ -106,10 +105,11 @@ def _stopped(lease: Lease, tally: Tally, progress: float | None) -> bool:
 
 
 def _save(census: Census, run: Run | None) -> None:
-    """Keep it, and drop what is beyond the number of censuses kept."""
+    """Keep it with the steps it shows, and drop what is too much for its age."""
     census.run = run
+    census.steps = history.json_steps(history.steps([*history.week(census.store, census.at), census]))
     with transaction.atomic():
         census.save(force_insert=True)
-        kept = list(Census.objects.filter(store=census.store).order_by("-at").values_list("pk", flat=True)[: KEPT + 100])
-        Census.objects.filter(pk__in=kept[KEPT:]).delete()
-        Census.objects.filter(pk__in=kept[DETAILED : DETAILED + 5]).update(details={})
+        history.thin(census.store, census.at)
+        detailed = list(Census.objects.filter(store=census.store).order_by("-at").values_list("pk", flat=True)[: DETAILED + 5])
+        Census.objects.filter(pk__in=detailed[DETAILED:]).update(details={})

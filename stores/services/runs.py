@@ -23,7 +23,7 @@ from kombu.exceptions import OperationalError
 from stores.errors import BadConfig, Busy, KeyNotFound, NotSupported
 from stores.models import ACTIVE_STATES, Heartbeat, Run, RunAction, RunState, Store
 from stores.services import audit
-from stores.services.actor import Actor
+from stores.services.actor import SCHEDULE, Actor
 from stores.types import Pace
 
 STALE: Final = timedelta(seconds=60)
@@ -77,7 +77,10 @@ def create(
     due_at: datetime | None = None,
     id: UUID | None = None,
 ) -> Run:
-    """A queued run's row, nothing sent yet. Raises Busy while another run of this action on this store is active."""
+    """A queued run's row, nothing sent yet; in the audit unless it counts by schedule.
+
+    Raises Busy while another run of this action on this store is active.
+    """
     run = Run(store=store, store_name=store.id, action=action, state=RunState.QUEUED, started_by=actor.name, pace=pace.value)
     run.params, run.due_at, run.active_key = dict(params or {}), due_at, f"{action}:{store.id}"
     if id is not None:
@@ -85,7 +88,8 @@ def create(
     try:
         with transaction.atomic():
             run.save(force_insert=True)
-            audit.record(actor, f"{action}-start", store, after={"pace": pace.value}, run=run)
+            if action is not RunAction.CENSUS or actor.via != SCHEDULE:
+                audit.record(actor, f"{action}-start", store, after={"pace": pace.value}, run=run)
     except IntegrityError:
         raise Busy(f"A {action} of store {store.id} is already under way.", "Wait for its end or cancel it.") from None
     return run

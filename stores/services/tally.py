@@ -26,7 +26,8 @@ BUCKETS: Final = (
 BUCKET_NAMES: Final = ("expired", *(name for name, _ in BUCKETS), "more", "never")
 
 LARGEST: Final = 20
-SUBJECTS: Final = 20
+SUBJECTS: Final = 10
+"""Shown of each class."""
 _SUBJECTS_KEPT: Final = 2048
 _SUBJECTS_AT_MOST: Final = 8192
 
@@ -52,13 +53,13 @@ class Tally:
         self._classify = _no_class if self.classless else keyclasses.classify
         self._largest: list[tuple[int, bytes]] = []
         self._smallest = -1
-        self._subjects: Counter[bytes] = Counter()
-        self._missed = 0
+        self._subjects: dict[str, Frequent] = {}
 
     def add(self, rows: Iterable[CensusRow]) -> None:
         """Count a slice. One loop without calls of its own: it runs a million times."""
         classify, version, edges, with_subject = self._classify, self.version, self._edges, self._with_subject
-        sums_of, subjects = self._sums, []
+        sums_of = self._sums
+        subjects: dict[str | None, list[bytes]] = {slug: [] for slug in with_subject}
         counter, lock = Kind.COUNTER, Kind.LOCK
         for key, stored, at, key_bytes, value_bytes, corrupt in rows:
             slug, kind = classify(key, version, stored)
@@ -73,7 +74,7 @@ class Tally:
             if size > self._smallest:
                 self._keep_large(size, key)
             if slug in with_subject:
-                subjects.append(key[1:-8])
+                subjects[slug].append(key[1:-8])
             if corrupt:
                 sums[_CORRUPT] += 1
             elif at is None:
@@ -84,7 +85,9 @@ class Tally:
                 sums[_HISTOGRAM] += 1
                 sums[_GONE + place] += 1
                 sums[_GONE_BYTES] += size
-        self._add_subjects(subjects)
+        for name, found in subjects.items():
+            if found and name is not None:
+                self._subjects.setdefault(name, Frequent()).add(found)
 
     def _keep_large(self, size: int, key: bytes) -> None:
         if len(self._largest) < LARGEST:
@@ -93,16 +96,6 @@ class Tally:
             heapq.heapreplace(self._largest, (size, key))
         if len(self._largest) == LARGEST:
             self._smallest = self._largest[0][0]
-
-    def _add_subjects(self, subjects: list[bytes]) -> None:
-        """Frequent-items counting: when the table is full, all counts sink by that of the last one kept."""
-        self._subjects.update(subjects)
-        if len(self._subjects) <= _SUBJECTS_AT_MOST:
-            return
-        kept = self._subjects.most_common(_SUBJECTS_KEPT + 1)
-        sunk = kept[-1][1]
-        self._missed += sunk
-        self._subjects = Counter({subject: count - sunk for subject, count in kept if count > sunk})
 
     @property
     def rows(self) -> int:
@@ -124,16 +117,26 @@ class Tally:
         return [{"class": slug, "byte": class_byte(slug, self.version), **_shown(sums)} for slug, sums in self._ordered()]
 
     def details(self) -> dict[str, Any]:
-        """Histogram by class, what a purge would remove, largest rows, subjects with the most keys (at least so many)."""
+        """Histogram by class, what a purge would remove, largest rows, subjects with the most keys, classes no longer written."""
         return {
             "histogram": {"names": list(BUCKET_NAMES), "total": self._over_all(_HISTOGRAM, _WIDTH), "classes": self._histograms()},
             "expired": {"total": _gone(self._over_all(_GONE, _HISTOGRAM)), "classes": self._gone_classes()},
             "largest": [self._large(size, key) for size, key in sorted(self._largest, reverse=True)],
-            "subjects": [
-                {"subject": subject_text(subject), "keys": count, "missed": self._missed}
-                for subject, count in self._subjects.most_common(SUBJECTS)
-            ],
+            "subjects": self._top_subjects(),
+            "left_over": [{"class": slug, "keys": sum(sums[:_KEY_BYTES])} for slug, sums in self._ordered() if self._left_over(slug)],
         }
+
+    def _top_subjects(self) -> list[dict[str, Any]]:
+        """By class the subjects with the most keys: each has at least `keys`, and at most `missed` more."""
+        return [
+            {"class": slug, "subject": subject_text(subject), "keys": count, "missed": frequent.missed}
+            for slug, _ in self._ordered()
+            if slug is not None and (frequent := self._subjects.get(slug)) is not None
+            for subject, count in frequent.top()
+        ]
+
+    def _left_over(self, slug: str | None) -> bool:
+        return slug is not None and keyclasses.CLASSES[slug].left_over(self.version)
 
     def _ordered(self) -> list[tuple[str | None, list[int]]]:
         return sorted(self._sums.items(), key=lambda item: 1 << 20 if item[0] is None else keyclasses.CLASSES[item[0]].order)
@@ -152,6 +155,31 @@ class Tally:
         slug, _ = self._classify(key, self.version, Kind.UNKNOWN)
         secret = slug is not None and keyclasses.CLASSES[slug].secret
         return {"class": slug, "key_hex": None if secret else key.hex(), "bytes": size}
+
+
+class Frequent:
+    """The most frequent of very many subjects in bounded memory, about 1 MB: counts are never too high, and too low by at most `missed`.
+
+    When the table is full, all counts sink by that of the last one kept (space-saving, in blocks).
+    """
+
+    def __init__(self) -> None:
+        self.missed = 0
+        self._counts: Counter[bytes] = Counter()
+
+    def add(self, subjects: list[bytes]) -> None:
+        """Count a block of them."""
+        self._counts.update(subjects)
+        if len(self._counts) <= _SUBJECTS_AT_MOST:
+            return
+        kept = self._counts.most_common(_SUBJECTS_KEPT + 1)
+        sunk = kept[-1][1]
+        self.missed += sunk
+        self._counts = Counter({subject: count - sunk for subject, count in kept if count > sunk})
+
+    def top(self) -> list[tuple[bytes, int]]:
+        """The largest counts, and of equal ones the smallest subject first."""
+        return sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))[:SUBJECTS]
 
 
 _SUBJECT_CLASSES: Final = frozenset({"rate-rcpt", "rate-scan", "rate-loiter", "rate-auth", "rate-contact", "rate-http-anonymous"})

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from stores.models import Census, Store
 from stores.services import census
@@ -53,14 +55,19 @@ def test_details(memory: Store, actor: Actor) -> None:
     for number in range(9):
         plant_counter(memory, b"\x05\xcb\x00\x71\x14" + number.to_bytes(8, "big"), 5, soon())
     plant_counter(memory, b"\x05" + b"john" * 3 + WINDOW, 5, soon())
+    plant_counter(memory, b"\x03\xc6\x33\x64\x07" + WINDOW, 5, soon())
     details = census.count(memory, actor).details
     assert details["histogram"]["names"] == list(BUCKET_NAMES)
-    assert details["histogram"]["total"] == [1, 2, 1, 11, 1, 1, 1, 1, 1, 1, 2]
-    assert sum(sum(row["counts"]) for row in details["histogram"]["classes"]) == 23
+    assert details["histogram"]["total"] == [1, 2, 1, 12, 1, 1, 1, 1, 1, 1, 2]
+    assert sum(sum(row["counts"]) for row in details["histogram"]["classes"]) == 24
     assert details["largest"][0] == {"class": "oauth", "key_hex": None, "bytes": 1049}
     assert details["largest"][1] == {"class": None, "key_hex": b"big".hex(), "bytes": 511}
-    assert details["subjects"][0] == {"subject": "203.0.113.20", "keys": 9, "missed": 0}
-    assert details["subjects"][1]["subject"] == "johnjohnjohn"
+    assert details["subjects"][0] == {"class": "rate-scan", "subject": "198.51.100.7", "keys": 1, "missed": 0}
+    assert details["subjects"][1:] == [
+        {"class": "rate-auth", "subject": "203.0.113.20", "keys": 9, "missed": 0},
+        {"class": "rate-auth", "subject": "johnjohnjohn", "keys": 1, "missed": 0},
+    ]
+    assert details["left_over"] == []
     assert details["expired"]["total"] == {"values": 1, "counters": 0, "locks": 0, "bytes": 3 + 9}
 
 
@@ -74,16 +81,22 @@ def test_the_latest_one_is_kept_with_its_age(memory: Store, actor: Actor) -> Non
     assert second.total["keys"] == 1
 
 
-def test_old_ones_go(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(census, "KEPT", 4)
+def test_details_are_kept_of_the_newest(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(census, "DETAILED", 2)
-    for number in range(7):
+    now = timezone.now()
+    for number in range(5):
         counted = census.count(memory, actor)
-        Census.objects.filter(pk=counted.pk).update(at=f"2026-01-0{number + 1}T00:00:00Z")
+        Census.objects.filter(pk=counted.pk).update(at=now - timedelta(hours=9 - number))
     census.count(memory, actor)
-    kept = Census.objects.order_by("-at")
-    assert len(kept) == 4
-    assert [bool(found.details) for found in kept] == [True, True, False, False]
+    assert [bool(found.details) for found in Census.objects.order_by("-at")] == [True, True, False, False, False, False]
+
+
+def test_what_an_older_version_left_is_named(memory: Store, actor: Actor) -> None:
+    memory.version = "0.15"
+    memory.save()
+    plant(memory, b"\x0c\xcb\x00\x71\x14", b"\x00" * 12, soon())
+    plant(memory, b"vip")
+    assert census.count(memory, actor).details["left_over"] == [{"class": "reputation-ip", "keys": 1}]
 
 
 def test_memory_stays_flat() -> None:
