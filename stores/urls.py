@@ -8,7 +8,7 @@ from django.urls import path, register_converter
 
 from stores.errors import BadConfig
 from stores.services.keytokens import key_of, token_of
-from stores.views import account, audit, bulk, importer, key, keys, overview, purge, runs, settings, store, trash
+from stores.views import account, audit, bulk, console, importer, key, keys, overview, purge, runs, settings, store, trash
 
 app_name = "stores"
 
@@ -42,6 +42,7 @@ urlpatterns = [
     path("runs/", runs.runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.run, name="run"),
     path("runs/<uuid:run_id>/<slug:act>/", runs.run_act, name="run-act"),
+    path("lookups/", console.lookups, name="lookups"),
     path("audit/", audit.audit, name="audit"),
     path("settings/", settings.settings, name="settings"),
     path("import/", importer.upload, name="import"),

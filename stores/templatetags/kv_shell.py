@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, str] = {
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
     "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
     "purge": "purge", "schedule": "purge",
-    "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs", "audit": "audit",
+    "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs", "lookups": "lookups", "audit": "audit",
     "settings": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
     "store-delete": "settings", "import": "settings", "import-preview": "settings", "import-done": "settings",
 }  # fmt: skip
@@ -124,5 +124,5 @@ def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
     named: list[tuple[str, str, list[str]]] = [("Overview", "overview", [])]
     if target:
         named += [("Store", "store", [target.id]), ("Keys", "keys", [target.id]), ("Purge", "purge", [target.id])]
-    named += [("Trash", "trash", []), ("Runs", "runs", []), ("Audit", "audit", []), ("Settings", "settings", [])]
+    named += [("Trash", "trash", []), ("Runs", "runs", []), ("Lookups", "lookups", []), ("Audit", "audit", []), ("Settings", "settings", [])]
     return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]
