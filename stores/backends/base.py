@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -112,6 +112,13 @@ class Backend(ABC):
                 return seen, True
             if seen >= at_most:
                 return seen, False
+
+    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+        """The mail server's own settings whose names begin with one of the prefixes; None where none are kept that can be read as text.
+
+        Data stores of 0.10 to 0.15 keep them in a table beside the keys. One range read a prefix, at most 10,000 settings each.
+        """
+        return None
 
     def size_bytes(self) -> int | None:
         """Bytes the store occupies where the server can tell cheaply, else None."""

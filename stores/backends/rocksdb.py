@@ -12,7 +12,7 @@ write-ahead log, so readers are kept for five minutes. While kvadmin has a datab
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ from stores.backends.merging import Expired, census_slices, entry_of, expired_ro
 from stores.backends.rocksopen import Tables, Writer, counter_family, families_of, translated
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
+from stores.codecs.sqltables import SETTINGS
 from stores.errors import BadConfig, StoreError
 from stores.types import (
     ALL_KEYS,
@@ -43,10 +44,13 @@ from stores.types import (
     Ping,
     PurgeSlice,
     SettingField,
+    prefix_end,
 )
 
 ROWS_OF_STEP: Final = {Pace.GENTLE: 1000, Pace.NORMAL: 5000, Pace.FAST: 10_000}
 """Rows of `m` that one step of a purge looks at."""
+MOST_SETTINGS: Final = 10_000
+"""Settings of the server that are read for one prefix."""
 
 
 class RocksDBBackend(DataStoreBackend):
@@ -173,6 +177,19 @@ class RocksDBBackend(DataStoreBackend):
             both = merged(tables.rows(tables.values, start, keys.end), tables.rows(tables.numbers, start, keys.end))
             found = list(islice(both, limit + 1))
         return Page(tuple(found[:limit]), cursor_after(found[limit - 1].key) if len(found) > limit else None)
+
+    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+        """Settings of column family `s`, plain text on both sides; None without it, and in 0.16, where it holds objects."""
+        if self.version.startswith("0.16"):
+            return None
+        with self.shared.reading(self._newest()) as tables:
+            if SETTINGS not in families_of(self.path):
+                return None
+            rows: list[tuple[bytes, bytes]] = []
+            table = tables.database.get_column_family(SETTINGS)
+            for start in (prefix.encode() for prefix in prefixes):
+                rows += islice(tables.rows(table, start, prefix_end(start)), MOST_SETTINGS)
+        return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in rows}
 
     def size_bytes(self) -> int | None:
         """Bytes of the two tables on the disk and in memory."""

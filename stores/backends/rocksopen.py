@@ -14,6 +14,7 @@ from rocksdict import AccessType, DbClosedError, Options, Rdict, WriteBatch, Wri
 from stores.backends import rocksfiles
 from stores.backends.merging import Pair
 from stores.codecs.rocksoptions import options_text
+from stores.codecs.sqltables import SETTINGS
 from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
 
 ATTEMPTS: Final = 8
@@ -176,7 +177,7 @@ class Secondary:
     def _open(self) -> Tables:
         picture = self._scratch.path / "database"
         picture.mkdir()
-        wanted = tuple(name for name in ("default", "m", self.counters) if name in self.families)
+        wanted = tuple(name for name in ("default", "m", self.counters, SETTINGS) if name in self.families)
         options, of_family = _options(wanted, self._scratch.path)
         for attempt in range(ATTEMPTS):
             self._generation = rocksfiles.generation(self.path)

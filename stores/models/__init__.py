@@ -1,6 +1,7 @@
 """Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
 
 from stores.models.history import AuditEntry, TrashEntry
+from stores.models.limits import ImportedLimits
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
 
@@ -11,6 +12,7 @@ __all__ = [
     "Census",
     "DefaultLookupStore",
     "Heartbeat",
+    "ImportedLimits",
     "Run",
     "RunAction",
     "RunState",

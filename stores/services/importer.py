@@ -15,7 +15,7 @@ from django.db import transaction
 
 from stores.errors import BadConfig, NotSupported, StoreError
 from stores.models import Store
-from stores.services import definitions, schedules, store_settings
+from stores.services import definitions, limits, schedules, store_settings
 from stores.services.actor import Actor
 from stores.services.beatrows import sync
 from stores.services.import_rows import Difference, PreviewRow, State, kept, label, row_of
@@ -132,6 +132,7 @@ def apply(
             done["unsupported"].append(store.id)
     if planned.default and (make_default or (make_default is None and planned.default in done["created"])):
         _set_default(actor, planned.default)
+    limits.keep(planned)
     now_default = definitions.default_id()
     changed = now_default if now_default != default else ""
     return ImportResult(**{name: tuple(ids) for name, ids in done.items()}, failed=tuple(failed), default=changed)

@@ -1,0 +1,243 @@
+"""Everything the stores hold of an address, login, domain, AS number, Message-ID or queue id.
+
+Where the key's bytes allow, a subject becomes look-ups and short ranges. What is left is a walk in bounded steps that can be gone on
+with. A store that does not answer is reported as such: it never counts as one without traces.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cryptography.fernet import InvalidToken
+
+from stores.backends.base import Backend
+from stores.errors import BadConfig, CursorLost, StoreError
+from stores.keyclasses import Meaning
+from stores.models import Store
+from stores.models.fields import cipher
+from stores.registry import find_store
+from stores.services import limits as limit_service
+from stores.services.every import ask_each
+from stores.services.limits import Limits
+from stores.services.rows import Row, decoded_row, json_row, settle, store_kind
+from stores.services.traces import Hunt, Wanted, hunt, meanings
+from stores.types import Clock, Cursor, Entry, KeyRange
+
+BUDGET_SECONDS: Final = 1.0
+MOST_FINDINGS: Final = 500
+"""Found in one store before a page ends."""
+LONGEST_SUBJECT: Final = 1000
+_STEP: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One key that is a trace of the subject, and why."""
+
+    store_id: str
+    row: Row
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What came of one store. With an `error` nothing is known of it."""
+
+    store_id: str
+    findings: tuple[Finding, ...] = ()
+    lookups: int = 0
+    scanned: int = 0
+    position: Mapping[str, Any] | None = None
+    """Where the walk goes on; None: everything has been looked at."""
+    progress: float | None = None
+    error: StoreError | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.error is None and self.position is None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to one search, or to one further step of it."""
+
+    subject: str
+    meanings: tuple[Meaning, ...]
+    stores: tuple[Searched, ...]
+    seconds: float
+    next: str
+    """Goes on with the walks that are not finished; empty when all are."""
+    limits: Limits
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [finding for searched in self.stores for finding in searched.findings]
+
+    @property
+    def failed(self) -> list[Searched]:
+        return [searched for searched in self.stores if searched.error is not None]
+
+    @property
+    def unfinished(self) -> list[Searched]:
+        return [searched for searched in self.stores if searched.position is not None]
+
+
+def search(
+    subject: str,
+    stores: Sequence[Store] | None = None,
+    cursor: str = "",
+    budget_seconds: float | None = BUDGET_SECONDS,
+    clock: Clock = time.time,
+) -> Found:
+    """Look in all switched-on stores, or in those given. Look-ups always finish; the walks share the time budget (None: to the end).
+
+    Raises BadConfig(field="subject") for an empty or overlong subject, CursorLost for a cursor of another search.
+    """
+    began = time.monotonic()
+    text = checked(subject)
+    positions = _positions(cursor, text) if cursor else None
+    asked = list(stores) if stores is not None else list(Store.objects.filter(enabled=True))
+    if positions is not None:
+        asked = [store for store in asked if store.pk in positions]
+    limits = limit_service.known(list(Store.objects.filter(enabled=True)), clock)
+    deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
+    now = clock()
+
+    def look(store: Store, backend: Backend) -> Searched:
+        position = None if positions is None else positions[store.pk]
+        return _Look(store, backend, text, limits, now).run(position, deadline)
+
+    answers = ask_each(asked, look, clock)
+    for answer in answers.values():
+        if isinstance(answer, CursorLost):
+            raise answer
+    searched = tuple(_searched(store.pk, answers[store.pk]) for store in asked)
+    following = {each.store_id: each.position for each in searched if each.position is not None}
+    return Found(text, meanings(text), searched, time.monotonic() - began, _cursor(text, following), limits)
+
+
+def stream(subject: str, store_id: str | None = None) -> Iterator[Found]:
+    """A whole search in steps of some seconds, for the command line. Raises UnknownStore, BadConfig."""
+    stores = None if store_id is None else [find_store(store_id)]
+    cursor = ""
+    while True:
+        found = search(subject, stores, cursor, 5.0)
+        yield found
+        cursor = found.next
+        if not cursor:
+            return
+
+
+def checked(subject: str) -> str:
+    """The subject without outer blanks. Raises BadConfig(field="subject")."""
+    text = subject.strip()
+    if not text:
+        raise BadConfig("Nothing to look for.", "Give an address, a login, a domain, a Message-ID or a queue id.", "subject")
+    if len(text) > LONGEST_SUBJECT:
+        raise BadConfig("The text is too long to look for.", f"At most {LONGEST_SUBJECT} characters.", "subject")
+    return text
+
+
+def json_finding(finding: Finding) -> dict[str, Any]:
+    """One line of `find --json`: that of `keys --json`, with `store` and `why`."""
+    return {"store": finding.store_id, **json_row(finding.row), "why": finding.why}
+
+
+def _searched(store_id: str, answer: Searched | StoreError) -> Searched:
+    return answer if isinstance(answer, Searched) else Searched(store_id, error=answer)
+
+
+class _Look:
+    """One search in one open store."""
+
+    def __init__(self, store: Store, backend: Backend, text: str, limits: Limits, now: float) -> None:
+        self.store_id = store.pk
+        self.version = store.effective_version
+        self.backend = backend
+        self.now = now
+        self.kind = store_kind(backend.capabilities)
+        self.ordered = backend.capabilities.ordered_scan
+        self.hunt: Hunt = hunt(text, self.version, self.kind, self.ordered, limits, now)
+        self.wanted: Wanted = self.hunt.test()
+        self.found: dict[bytes, Finding] = {}
+        self.scanned = 0
+        self.progress: float | None = None
+
+    def run(self, position: Mapping[str, Any] | None, deadline: float | None) -> Searched:
+        """Look up the exact keys, unless this is a further step, and walk on until the deadline."""
+        lookups = 0
+        if position is None:
+            for key, (slug, why) in self.hunt.exact.items():
+                entry = self.backend.get(key)
+                lookups += 1
+                if entry is not None:
+                    self._take(entry, why, slug)
+        elif position.get("of") != self.hunt.fingerprint:
+            raise _lost()
+        after = self._walk(position or {"range": 0}, deadline)
+        return Searched(self.store_id, tuple(self.found.values()), lookups, self.scanned, after, self.progress if after else None)
+
+    def _walk(self, position: Mapping[str, Any], deadline: float | None) -> dict[str, Any] | None:
+        index, cursor = int(position["range"]), position.get("cursor")
+        while index < len(self.hunt.ranges):
+            cursor = self._step(self.hunt.ranges[index], cursor)
+            if cursor is None:
+                index += 1
+            late = deadline is not None and (time.monotonic() >= deadline or len(self.found) >= MOST_FINDINGS)
+            if late and index < len(self.hunt.ranges):
+                return {"of": self.hunt.fingerprint, "range": index, "cursor": cursor}
+        return None
+
+    def _step(self, keys: KeyRange, cursor: str | None) -> str | None:
+        """One bounded step; answers where the next one begins, None at the end."""
+        if self.ordered:
+            page = self.backend.scan(keys, Cursor(cursor) if cursor else None, _STEP)
+            self.scanned += len(page.entries)
+            for entry in page.entries:
+                self._take(entry)
+            return page.next
+        piece = next(self.backend.census(cursor or ""))
+        self.scanned += len(piece.rows)
+        self.progress = piece.progress
+        for row in piece.rows:
+            slug, _ = settle(Entry(row.key, row.kind), self.version, self.kind)
+            if row.key not in self.found and self.wanted(row.key, slug) and (whole := self.backend.get(row.key)) is not None:
+                self._take(whole)
+        return piece.position or None
+
+    def _take(self, entry: Entry, why: str = "", exact: str | None = None) -> None:
+        """Keep an entry that is a trace. A look-up names its reason and the class that the key must have."""
+        if entry.key in self.found:
+            return
+        slug, settled = settle(entry, self.version, self.kind)
+        if why and slug != exact:
+            return
+        why = why or self.wanted(entry.key, slug)
+        if why:
+            self.found[entry.key] = Finding(self.store_id, decoded_row(settled, self.version, self.kind, self.now), why)
+
+
+def _cursor(text: str, positions: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """Sealed, because it holds the subject and keys."""
+    if not positions:
+        return ""
+    return cipher().encrypt(json.dumps([text, positions]).encode()).decode()
+
+
+def _positions(cursor: str, text: str) -> dict[str, dict[str, Any]]:
+    try:
+        kept, positions = json.loads(cipher().decrypt(cursor.encode()))
+    except (InvalidToken, ValueError, UnicodeEncodeError):
+        raise _lost() from None
+    if kept != text:
+        raise _lost()
+    found: dict[str, dict[str, Any]] = positions
+    return found
+
+
+def _lost() -> CursorLost:
+    return CursorLost("This link does not go on with this search.", "Search again from the start.")

@@ -1,0 +1,104 @@
+"""What to look for in one store: the exact keys of a subject, and the stretches to walk, each with a test for the keys met there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from stores import keyclasses
+from stores.keyclasses import Meaning, Trace, smtp_traces, understand
+from stores.services.limits import Limits
+from stores.types import ALL_KEYS, KeyRange
+
+_PAIRED: Final = re.compile(r"\b(as|account)\s+(?=[0-9])", re.IGNORECASE)
+_FIRST_TEXT: Final = b"\x1b"
+"""Class bytes end below it."""
+MOST_SUBJECTS: Final = 8
+
+Wanted = Callable[[bytes, str | None], str]
+"""Why a key of a class is a trace; empty when it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """Where to look in one store."""
+
+    exact: Mapping[bytes, tuple[str | None, str]]
+    """Key -> class slug that it must have, and why it is looked up."""
+    ranges: tuple[KeyRange, ...] = ()
+    """Stretches to walk one after the other, the most telling ones first."""
+    traces: tuple[Trace, ...] = field(default=(), repr=False)
+    """What the keys of the stretches are held against."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a position of a walk would mean something else."""
+        text = b"".join(keys.start + b"|" + (keys.end or b"") + b";" for keys in self.ranges)
+        return hashlib.blake2b(text, digest_size=6).hexdigest()
+
+    def test(self) -> Wanted:
+        """A fast test for many keys: only traces that can begin with a key's first byte are asked."""
+        by_byte: dict[int, list[Trace]] = {}
+        for trace in self.traces:
+            for byte in [trace.key[0]] if trace.key else range(256):
+                by_byte.setdefault(byte, []).append(trace)
+
+        def wanted(key: bytes, slug: str | None) -> str:
+            for trace in by_byte.get(key[0], ()) if key else ():
+                if trace.slug == slug and key.startswith(trace.key) and trace.matches(key):
+                    return trace.why
+            return ""
+
+        return wanted
+
+
+def split(text: str) -> list[str]:
+    """The subjects of a search box: several are separated by blanks or commas. `AS 64500` and `account 42` are one."""
+    joined = _PAIRED.sub(r"\1", text.strip())
+    found = list(dict.fromkeys(part for part in re.split(r"[\s,;]+", joined) if part))
+    return found[:MOST_SUBJECTS]
+
+
+def meanings(text: str) -> tuple[Meaning, ...]:
+    """How every subject is read, the likeliest way of each first."""
+    return tuple(dict.fromkeys(meaning for subject in split(text) for meaning in understand(subject)))
+
+
+def hunt(text: str, version: str, kind: keyclasses.StoreKind, ordered: bool, limits: Limits, now: float) -> Hunt:
+    """Where a store of that version and kind may have traces of the subjects."""
+    subjects = split(text)
+    found: list[Trace] = []
+    for subject in subjects:
+        found += keyclasses.traces(subject, version, now=now, rates=limits.rates, limiters=limits.limiters)
+    if len(subjects) > 1:
+        found += smtp_traces(subjects, limits.limiters, version, now=now)
+        found.append(Trace("exact", text.strip().encode(), None, "your own key of this name"))
+    found += smtp_traces(subjects, limits.limiters, version)
+    if kind == "static":
+        found = [trace for trace in found if trace.slug is None]
+    exact = {trace.key: (trace.slug, trace.why) for trace in reversed(found) if trace.kind == "exact"}
+    walks = [trace for trace in found if trace.kind != "exact"]
+    return Hunt(exact, _ranges(walks, version, ordered), tuple(walks))
+
+
+def _ranges(walks: Sequence[Trace], version: str, ordered: bool) -> tuple[KeyRange, ...]:
+    if not ordered:
+        return (ALL_KEYS,) if walks else ()
+    prefixes = _prefixes(trace.key for trace in walks if trace.kind == "prefix")
+    stretches = [key for key in _prefixes(trace.key for trace in walks if trace.kind == "scan" and trace.key) if key not in prefixes]
+    ranges = [KeyRange.of_prefix(key) for key in (*prefixes, *stretches)]
+    if any(not trace.key for trace in walks):
+        ranges += [ALL_KEYS] if version == "0.10" else [KeyRange(_FIRST_TEXT, None, None), KeyRange(b"", _FIRST_TEXT, None)]
+    return tuple(ranges)
+
+
+def _prefixes(keys: Iterable[bytes]) -> list[bytes]:
+    """Without those that another one covers."""
+    kept: list[bytes] = []
+    for key in sorted(set(keys)):
+        if not kept or not key.startswith(kept[-1]):
+            kept.append(key)
+    return kept
