@@ -23,6 +23,8 @@ HARNESSES: dict[str, str] = {
     "sharded": "tests.contract.redis:ShardedHarness",
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
+    "foundationdb-fake": "tests.contract.foundationdb:FakeFoundationDBHarness",
+    "foundationdb": "tests.contract.foundationdb:FoundationDBHarness",
     "sqlite": "tests.contract.sqlite:SQLiteHarness",
     "mariadb": "tests.contract.mysql:MariaDBHarness",
     "postgresql": "tests.contract.postgresql:PostgreSQLHarness",
