@@ -1,0 +1,48 @@
+"""kvadmin's own database on PostgreSQL and MariaDB: migrated, used from the command line, and refused with a clear word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.running_up import manage
+from tests.servers import mariadb, postgresql
+
+
+def url_of(kind: str) -> str:
+    server = postgresql.server() if kind == "postgresql" else mariadb.server()
+    found = server.settings(server.create_database())
+    return f"{kind}://{found['user']}:{found['password']}@{found['host']}:{found['port']}/{found['database']}"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_definitions_are_kept_in_a_database_of_ones_own(tmp_path: Path, kind: str) -> None:
+    settings = {"KVADMIN_DATABASE_URL": url_of(kind), "KVADMIN_DATA_DIR": str(tmp_path / "data")}
+    migrated = manage("migrate", "--verbosity", "0", **settings)
+    assert migrated.returncode == 0, migrated.stderr
+    complete = manage("migrate", "--check", **settings)
+    assert complete.returncode == 0, complete.stdout + complete.stderr
+    added = manage("store-add", "memstore", "--type", "redis", "--set", "urls=redis://:of-the-store@127.0.0.1:1/0", "--default", **settings)
+    assert added.returncode == 0, added.stderr
+    scheduled = manage("store-add", "data.two", "--type", "sqlite", "--set", f"path={tmp_path}/two.sqlite3", **settings)
+    assert scheduled.returncode == 0, scheduled.stderr
+    listed = manage("stores", "--json", **settings)
+    assert listed.returncode == 0, listed.stderr
+    stores = {store["id"]: store for store in json.loads(listed.stdout)}
+    assert set(stores) == {"memstore", "data.two"}
+    assert stores["memstore"]["default"] and not stores["data.two"]["default"]
+    assert "of-the-store" not in listed.stdout
+    assert not (tmp_path / "data" / "kvadmin.sqlite3").exists()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_wrong_password_is_refused_without_showing_it(tmp_path: Path, kind: str) -> None:
+    url = url_of(kind)
+    password = url.split("@")[0].rpartition(":")[2]
+    settings = {"KVADMIN_DATABASE_URL": url.replace(password, "wrong-and-hidden"), "KVADMIN_DATA_DIR": str(tmp_path / "data")}
+    refused = manage("up", "--port", "0", **settings)
+    assert refused.returncode == 1
+    assert "KVADMIN_DATABASE_URL" in refused.stderr
+    assert "Traceback" not in refused.stderr and "wrong-and-hidden" not in refused.stderr
