@@ -114,11 +114,14 @@ class DataStoreBackend(Backend):
         return self._apply(key, expect, lambda old: NOTHING)[0]
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
-        """Write the entry exactly, row and number; one that was read from a store without headers gets its header here."""
+        """Write the entry exactly, row and number; one that was read from a store without headers gets its header here.
+
+        A key above `max_key` is left to the engine to judge, because the engine has held such keys (PostgreSQL packs them).
+        """
         wanted = rows_of(entry)
         if wanted == NOTHING:
             raise BadConfig("The entry has neither a row nor a number; there is nothing to write.")
-        return self._write(entry.key, expect, lambda old: wanted)
+        return self._write(entry.key, expect, lambda old: wanted, new_key=False)
 
     def key_delete(self, key: bytes) -> None:
         """As Stalwart: removes only the `m` row, so a counter loses its expiry."""
@@ -128,8 +131,15 @@ class DataStoreBackend(Backend):
         """As Stalwart: removes only the number; its marker stays until it expires."""
         self._apply(key, ANYTHING, lambda old: Stored(old.row, None))
 
-    def _write(self, key: bytes, expect: Expected, decide: Decide) -> Entry:
-        entry = self._apply(key, expect, decide)[1]
+    def _write(self, key: bytes, expect: Expected, decide: Decide, new_key: bool = True) -> Entry:
+        """Run a decision that leaves an entry; a key that is not stored yet has to fit, unless it comes from a store (`put`)."""
+
+        def fitting(old: Stored) -> Stored:
+            if new_key and old == NOTHING:
+                self._check_key(key)
+            return decide(old)
+
+        entry = self._apply(key, expect, fitting)[1]
         if entry is None:
             raise KeyNotFound("There is no such key any more.", "It may have been deleted or purged; reload the list.")
         return entry
@@ -137,7 +147,6 @@ class DataStoreBackend(Backend):
     def _apply(self, key: bytes, expect: Expected, decide: Decide) -> tuple[Entry | None, Entry | None]:
         """Run a decision under the caller's expectation. Returns the entry before and after."""
         self.require_writes()
-        self._check_key(key)
         pair: list[Stored] = []
 
         def checked(old: Stored) -> Stored:

@@ -4,7 +4,8 @@ Settings: Stalwart's options; `tls.ca-file`, `tls.client-cert` and `tls.client-k
 Capabilities: all of a data store; read only on a standby and for a login without rights to write.
 Differences from Stalwart: one connection for a request or a run, no pool. Session settings hold for one transaction only, so nothing
 leaks into the server's own sessions behind a connection pooler.
-Limits: keys of 2,692 bytes (a B-tree row), values of 128 MiB; a statement may take 5 s, waiting for a locked row 2 s.
+Limits: new keys of 2,692 bytes (a B-tree row; existing ones may be longer where the server could pack them), values of 128 MiB; a
+statement may take 5 s, waiting for a locked row 2 s.
 """
 
 from __future__ import annotations

