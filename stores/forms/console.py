@@ -45,12 +45,17 @@ class ConsoleForm(StyledForm):
         for name in self.names:
             widget = forms.Textarea(attrs={"rows": 2}) if name in ARRAYS else forms.TextInput(attrs={"autocomplete": "off"})
             field = forms.CharField(label=name, required=False, max_length=4096, widget=widget)
-            style(widget)
+            style(field.widget)
             self.fields[f"var.{name}"] = field
 
     @property
     def variable_fields(self) -> list[forms.BoundField]:
         return [self[f"var.{name}"] for name in self.names]
+
+    @property
+    def filled(self) -> bool:
+        """Whether any variable has a value, or an error: then they stay unfolded."""
+        return any(field.value() or field.errors for field in (*self.variable_fields, self["more"]))
 
     def clean_source(self) -> str:
         """Browsers send CRLF; files have LF."""
