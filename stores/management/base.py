@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -12,7 +11,8 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, ClassVar
+from json import JSONEncoder
+from typing import Any, ClassVar, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
@@ -23,6 +23,8 @@ from stores.services.actor import Actor
 from stores.services.durations import in_words
 
 DONE, REFUSED, USAGE = 0, 1, 2
+
+_ENCODER: Final = JSONEncoder(allow_nan=False)
 
 
 class Error(CommandError):
@@ -83,7 +85,7 @@ class KvCommand(BaseCommand):
 
     def json(self, value: Any) -> None:
         """One JSON document on one line, in ASCII, so that no terminal and no locale can garble it."""
-        self.stdout.write(json.dumps(value, allow_nan=False))
+        self.stdout.write(_ENCODER.encode(value))
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Aligned columns."""

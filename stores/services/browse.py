@@ -25,7 +25,7 @@ from stores.types import Clock, Cursor, Entry, KeyRange, Kind
 __all__ = ["CUSTOM", "FilterCount", "KeyFilter", "KeyPage", "Row", "json_row", "list_keys", "read_key", "stream_keys"]
 
 _STEP: Final = 250
-"""Rows of one backend page where rows have to be looked at; bounds memory."""
+"""Rows of a later backend page where rows have to be looked at; bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class _Walk:
 
     def steps(self, position: _Position | None, limit: int) -> Iterator[_Step]:
         """Backend pages from a position on, with the rows that match. Always at least one step."""
-        size = limit if self.filter.only_ranges else max(limit, _STEP)
+        size = limit
         while position is not None and position.index < len(self.ranges):
             keys = self.ranges[position.index]
             if self.ordered and position.key is not None:
@@ -189,6 +189,7 @@ class _Walk:
             page = self.backend.scan(keys, Cursor(position.cursor) if position.cursor else None, size)
             position = self._after(position, page.entries, page.next)
             yield _Step(self._matching(page.entries), len(page.entries), position)
+            size = limit if self.filter.only_ranges else max(limit, _STEP)
         if position is not None:
             yield _Step([], 0, None)
 

@@ -80,14 +80,14 @@ def test_filters_find_what_a_look_at_every_row_finds(filled: Store, filter: KeyF
 def test_a_page_without_time_is_partial_and_goes_on(filled: Store) -> None:
     page = list_keys(filled, KeyFilter(text="no such text"), limit=10, budget_seconds=0)
     assert page.rows == ()
-    assert page.complete  # one backend page holds them all
+    assert page.scanned == 10
     for number in range(700):
         plant(filled, b"z%04d" % number)
     page = list_keys(filled, KeyFilter(text="z0699"), limit=10, budget_seconds=0)
     assert page.rows == ()
     assert page.out_of_time
     assert not page.complete
-    assert page.scanned == 250
+    assert page.scanned == 10
     assert all_pages(filled, KeyFilter(text="z0699"), budget_seconds=0) == [b"z0699"]
 
 

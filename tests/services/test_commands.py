@@ -297,3 +297,23 @@ def test_every_shape_is_in_the_help(db: None, capsys: pytest.CaptureFixture[str]
             call_command(command, "--help")
         text = capsys.readouterr().out
         assert all(name in text for name in ROW)
+
+
+def test_the_description_names_every_command_and_option() -> None:
+    from argparse import SUPPRESS
+
+    from django.core.management import load_command_class
+
+    from tests.fixtures_path import ROOT
+
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    names = [path.stem for path in (ROOT / "stores/management/commands").glob("*.py") if path.stem != "__init__"]
+    assert len(names) >= 14
+    common = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color", "--force-color"}
+    for name in names:
+        assert f"`{name} " in text or f"`{name}`" in text, name
+        parser = load_command_class("stores", name).create_parser("kvadmin", name)
+        for action in parser._actions:
+            for option in action.option_strings:
+                if option.startswith("--") and option not in common and action.help != SUPPRESS:
+                    assert option in text, f"{name} {option}"

@@ -72,7 +72,8 @@ class Installation:
             database.executemany("INSERT INTO m VALUES (?, ?)", m)
             database.executemany("INSERT INTO y VALUES (?, ?)", y or [])
         database.close()
-        assert self.run("store-add", name, "--type", "sqlite", "--set", f"path={path}")[0] == 0
+        code, _, errors = self.run("store-add", name, "--type", "sqlite", "--set", f"path={path}")
+        assert code == 0, errors
         return path
 
 
