@@ -22,7 +22,7 @@ def to_lines(entries: Iterable[tuple[str, str]]) -> str:
 def from_lines(text: str) -> list[tuple[str, str]]:
     """The entries in their order. Raises ValidationError that names the line."""
     found = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if not line.strip():
             continue
         key, rest = _key(line.strip(), number)
@@ -38,6 +38,8 @@ def _key(line: str, number: int) -> tuple[str, str]:
     quoted = _QUOTED.match(line)
     if quoted:
         key, rest = _unquoted(quoted[0], number), line[quoted.end() :].lstrip()
+    elif line.startswith('"'):
+        raise forms.ValidationError(f"Line {number}: the quotes do not close.")
     else:
         key, equals, rest = line.partition("=")
         key, rest = key.strip(), equals + rest

@@ -178,6 +178,7 @@ def _covered(parts: Sequence[Part], length: int) -> Iterator[Part]:
     for start, end, meaning in sorted(parts):
         if at < min(start, length):
             yield at, min(start, length), ""
+            at = min(start, length)
         if start >= at and start < length and end > start:
             yield start, min(end, length), meaning
             at = end

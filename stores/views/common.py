@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
@@ -37,6 +37,11 @@ def show(request: HttpRequest, template: str, context: Mapping[str, Any], *, fra
     response = render(request, name, dict(context), status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What a POST sent, also when that is nothing at all; None for other methods, so that a form stays blank."""
+    return request.POST if request.method == "POST" else None
 
 
 def go(request: HttpRequest, target: str | Any, message: str = "", level: int = messages.SUCCESS) -> HttpResponse:

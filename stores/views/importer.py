@@ -23,7 +23,7 @@ from stores.services import importer as service
 from stores.services.store_settings import fields_of
 from stores.stalwart_toml import ImportPlan, Mark, Severity, SourceLine
 from stores.types import CheckState
-from stores.views.common import actor_of, go, page, show
+from stores.views.common import actor_of, go, page, posted, show
 
 WAITING = "import"
 KEPT_SECONDS = 3600
@@ -34,7 +34,7 @@ KEPT_SECONDS = 3600
 @page
 def upload(request: HttpRequest) -> HttpResponse:
     """Step 1: the file or its text. Read at once, so that what is no configuration is refused here."""
-    form = UploadForm(request.POST or None, request.FILES or None)
+    form = UploadForm(posted(request), request.FILES)
     if request.method != "POST":
         return show(request, "stores/import.html", {"form": form})
     if form.is_valid():

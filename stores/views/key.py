@@ -21,7 +21,7 @@ from stores.services.rows import Row
 from stores.services.trash_rows import kept_days
 from stores.templatetags.kv_bytes import key_title, link_key
 from stores.types import ABSENT, ANYTHING, KEEP, Expected, Kind
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, posted, show, store_page
 from stores.views.key_page import GONE, TEMPLATE, key_context, value_form
 
 Act = Callable[[Expected], Row]
@@ -113,7 +113,7 @@ def key_delete(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 @store_page
 def key_new(request: HttpRequest, store: Store) -> HttpResponse:
     """Write a key that does not exist yet."""
-    form = forms.NewKeyForm(request.POST or None, initial={"how": "never", "key": request.GET.get("key", "")})
+    form = forms.NewKeyForm(posted(request), initial={"how": "never", "key": request.GET.get("key", "")})
     status = 200
     if request.method == "POST":
         status = 422

@@ -31,14 +31,17 @@ class Editor:
     here: bool
 
 
-def editors(row: Row, wanted: str) -> list[Editor]:
-    """The ways that give this value back unchanged, best first; `wanted` is the one asked for in the address."""
+def editors(row: Row, wanted: str, sent: str = "") -> list[Editor]:
+    """The ways that give this value back unchanged, best first.
+
+    `wanted` is the one asked for in the address, `sent` the one of a form that is shown again.
+    """
     value = row.entry.value or b""
     small = len(value) <= forms.SHOWN_LIMIT
     parts = parts_of(row)
     fits = {
         "decoded": parts is not None and bool(parts) and all(forms.is_text(text.encode()) for text in parts.values()),
-        "json": small and forms.is_json(value),
+        "json": small and forms.is_text(value),
         "text": small and forms.is_text(value),
         "hex": small,
         "file": True,
@@ -49,8 +52,8 @@ def editors(row: Row, wanted: str) -> list[Editor]:
     elif parts is not None and not parts and not row.entry.value:
         names = []
     else:
-        names = [name for name in ("decoded", "json", "text", "hex", "file") if fits[name]]
-        names.sort(key=lambda name: name == "text" and not value)
+        best = ("decoded", "json", "text") if forms.is_json(value) else ("decoded", "text", "json")
+        names = [name for name in (*best, "hex", "file") if fits[name] or name == sent]
     chosen = wanted if wanted in names else names[0] if names else ""
     return [Editor(name, labels[name], name == chosen) for name in names]
 
@@ -105,7 +108,8 @@ def history(store: Store, row: Row) -> list[AuditEntry]:
 def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> dict[str, Any]:
     """Everything on the page; `bound` holds a form that was sent and refused."""
     can: Abilities = abilities(store)
-    ways = editors(row, request.POST.get("edit_as") or request.GET.get("edit", ""))
+    sent = request.POST.get("edit_as", "") if "value_form" in bound else ""
+    ways = editors(row, sent or request.GET.get("edit", ""), sent)
     here = next((way.name for way in ways if way.here), "")
     seen = {"etag": row.entry.etag, "opened": row.decoded.value_label}
     editable_value = row.entry.kind in (Kind.VALUE, Kind.UNKNOWN) and not row.decoded.secret_value and not row.entry.problem

@@ -22,6 +22,7 @@ from stores.services.filters import CUSTOM, KeyFilter
 from stores.views.common import show, store_page
 
 PAGE_SIZE = 100
+BUDGET_SECONDS = 1.0
 TEMPLATE = "stores/keys.html"
 
 
@@ -49,7 +50,7 @@ def keys(request: HttpRequest, store: Store) -> HttpResponse:
     if form.errors:
         return show(request, TEMPLATE, context, fragment="list", status=400)
     try:
-        found = list_keys(store, wanted, form.cleaned_data["cursor"], PAGE_SIZE)
+        found = list_keys(store, wanted, form.cleaned_data["cursor"], PAGE_SIZE, BUDGET_SECONDS)
     except (StoreUnavailable, StoreRefused, NotSupported) as error:
         return show(request, TEMPLATE, context | {"error": error}, fragment="list", status=error.status)
     return show(request, TEMPLATE, context | paging(request, store, form, found), fragment="list")

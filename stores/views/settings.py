@@ -13,7 +13,7 @@ from stores.models import Store
 from stores.registry import HIDDEN
 from stores.services import definitions, pulse
 from stores.types import Check
-from stores.views.common import actor_of, go, page, show, store_page
+from stores.views.common import actor_of, go, page, posted, show, store_page
 
 FORM = "stores/store_form.html"
 
@@ -39,7 +39,7 @@ def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
     """Define a store of a type: test as often as needed, then create."""
     if type_name in HIDDEN:
         raise NotSupported(f"Stores of type {type_name} cannot be defined here.")
-    form = StoreForm(request.POST or None, type_name=type_name)
+    form = StoreForm(posted(request), type_name=type_name)
     context = {"form": form, "type": next(choice for choice in type_choices() if choice.name == type_name)}
     if request.method != "POST":
         return show(request, FORM, context)
@@ -63,7 +63,7 @@ def store_settings(request: HttpRequest, store: Store) -> HttpResponse:
     info = definitions.info(store)
     if not info.supported:
         return show(request, "stores/store_unsupported.html", {"store": store, "info": info})
-    form = StoreForm.of_store(store, info.settings, request.POST or None)
+    form = StoreForm.of_store(store, info.settings, posted(request))
     context = {"store": store, "info": info, "form": form}
     if request.method != "POST":
         return show(request, FORM, context)
@@ -130,7 +130,7 @@ def store_delete(request: HttpRequest, store: Store) -> HttpResponse:
     """Forget the definition; the store itself is not touched. The default asks for its follower."""
     is_default = definitions.default_id() == store.pk
     others = [info.id for info in definitions.list_stores() if info.id != store.pk]
-    form = DeleteStoreForm(request.POST or None, others=others)
+    form = DeleteStoreForm(posted(request), others=others)
     context = {"store": store, "form": form, "is_default": is_default, "others": others}
     if request.method == "POST" and form.is_valid():
         name = store.pk
