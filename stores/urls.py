@@ -8,7 +8,7 @@ from django.urls import path, register_converter
 
 from stores.errors import BadConfig
 from stores.services.keytokens import key_of, token_of
-from stores.views import account, audit, bulk, console, importer, key, keys, overview, purge, runs, settings, store, trash
+from stores.views import account, audit, bulk, console, find, growth, importer, key, keys, overview, purge, runs, settings, store, trash
 
 app_name = "stores"
 
@@ -37,6 +37,7 @@ urlpatterns = [
     path("sign-out/", account.sign_out, name="sign-out"),
     path("theme/", account.theme, name="theme"),
     path("count/", overview.count_all, name="count-all"),
+    path("find/", find.find, name="find"),
     path("trash/", trash.trash, name="trash"),
     path("trash/restore/", trash.trash_restore, name="trash-restore"),
     path("runs/", runs.runs, name="runs"),
@@ -52,6 +53,9 @@ urlpatterns = [
     path("stores/add/<slug:type_name>/", settings.store_add_type, name="store-add-type"),
     path("stores/<str:store_id>/", store.store, name="store"),
     path("stores/<str:store_id>/count/", store.count, name="count"),
+    path("stores/<str:store_id>/count/every/", growth.every, name="count-every"),
+    path("stores/<str:store_id>/growth/", growth.growth, name="growth"),
+    path("stores/<str:store_id>/compare/", growth.compare, name="compare"),
     path("stores/<str:store_id>/checks/", store.checks, name="checks"),
     path("stores/<str:store_id>/keys/", keys.keys, name="keys"),
     path("stores/<str:store_id>/keys/new/", key.key_new, name="key-new"),

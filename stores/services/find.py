@@ -24,14 +24,14 @@ from stores.services import limits as limit_service
 from stores.services.every import ask_each
 from stores.services.limits import Limits
 from stores.services.rows import Row, decoded_row, json_row, settle, store_kind
-from stores.services.traces import Hunt, Wanted, hunt, meanings
-from stores.types import Clock, Cursor, Entry, KeyRange
+from stores.services.traces import Hunt, hunt, meanings
+from stores.services.walking import Position, Walk
+from stores.types import Clock, Entry
 
 BUDGET_SECONDS: Final = 1.0
 MOST_FINDINGS: Final = 500
 """Found in one store before a page ends."""
 LONGEST_SUBJECT: Final = 1000
-_STEP: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Searched:
     findings: tuple[Finding, ...] = ()
     lookups: int = 0
     scanned: int = 0
-    position: Mapping[str, Any] | None = None
+    position: Position | None = None
     """Where the walk goes on; None: everything has been looked at."""
     progress: float | None = None
     error: StoreError | None = None
@@ -99,7 +99,7 @@ def search(
     """
     began = time.monotonic()
     text = checked(subject)
-    positions = _positions(cursor, text) if cursor else None
+    positions = unsealed(cursor, text) if cursor else None
     asked = list(stores) if stores is not None else list(Store.objects.filter(enabled=True))
     if positions is not None:
         asked = [store for store in asked if store.pk in positions]
@@ -117,7 +117,7 @@ def search(
             raise answer
     searched = tuple(_searched(store.pk, answers[store.pk]) for store in asked)
     following = {each.store_id: each.position for each in searched if each.position is not None}
-    return Found(text, meanings(text), searched, time.monotonic() - began, _cursor(text, following), limits)
+    return Found(text, meanings(text), searched, time.monotonic() - began, sealed(text, following), limits)
 
 
 def stream(subject: str, store_id: str | None = None) -> Iterator[Found]:
@@ -160,84 +160,44 @@ class _Look:
         self.backend = backend
         self.now = now
         self.kind = store_kind(backend.capabilities)
-        self.ordered = backend.capabilities.ordered_scan
-        self.hunt: Hunt = hunt(text, self.version, self.kind, self.ordered, limits, now)
-        self.wanted: Wanted = self.hunt.test()
+        self.hunt: Hunt = hunt(text, self.version, self.kind, backend.capabilities.ordered_scan, limits, now)
+        self.why = self.hunt.test()
         self.found: dict[bytes, Finding] = {}
-        self.scanned = 0
-        self.progress: float | None = None
 
-    def run(self, position: Mapping[str, Any] | None, deadline: float | None) -> Searched:
+    def run(self, position: Position | None, deadline: float | None) -> Searched:
         """Look up the exact keys, unless this is a further step, and walk on until the deadline."""
         lookups = 0
-        if position is None:
-            for key, (slug, why) in self.hunt.exact.items():
-                entry = self.backend.get(key)
-                lookups += 1
-                if entry is not None:
-                    self._take(entry, why, slug)
-        elif position.get("of") != self.hunt.fingerprint:
-            raise _lost()
-        after = self._walk(position or {"range": 0}, deadline)
-        return Searched(self.store_id, tuple(self.found.values()), lookups, self.scanned, after, self.progress if after else None)
+        for key, (slug, why) in self.hunt.exact.items() if position is None else ():
+            entry = self.backend.get(key)
+            lookups += 1
+            if entry is not None:
+                found, settled = settle(entry, self.version, self.kind)
+                if found == slug:
+                    self._keep(settled, why)
+        walk = Walk(self.backend, self.version, self.hunt.ranges, lambda key, slug: bool(self.why(key, slug)), self._take)
+        after = walk.go(position, deadline, lambda: len(self.found) >= MOST_FINDINGS and deadline is not None)
+        return Searched(self.store_id, tuple(self.found.values()), lookups, walk.scanned, after, walk.progress)
 
-    def _walk(self, position: Mapping[str, Any], deadline: float | None) -> dict[str, Any] | None:
-        index, cursor = int(position["range"]), position.get("cursor")
-        while index < len(self.hunt.ranges):
-            cursor = self._step(self.hunt.ranges[index], cursor)
-            if cursor is None:
-                index += 1
-            late = deadline is not None and (time.monotonic() >= deadline or len(self.found) >= MOST_FINDINGS)
-            if late and index < len(self.hunt.ranges):
-                return {"of": self.hunt.fingerprint, "range": index, "cursor": cursor}
-        return None
+    def _take(self, settled: Entry, slug: str | None) -> None:
+        self._keep(settled, self.why(settled.key, slug))
 
-    def _step(self, keys: KeyRange, cursor: str | None) -> str | None:
-        """One bounded step; answers where the next one begins, None at the end."""
-        if self.ordered:
-            page = self.backend.scan(keys, Cursor(cursor) if cursor else None, _STEP)
-            self.scanned += len(page.entries)
-            for entry in page.entries:
-                self._take(entry)
-            return page.next
-        piece = next(self.backend.census(cursor or ""))
-        self.scanned += len(piece.rows)
-        self.progress = piece.progress
-        for row in piece.rows:
-            slug, _ = settle(Entry(row.key, row.kind), self.version, self.kind)
-            if row.key not in self.found and self.wanted(row.key, slug) and (whole := self.backend.get(row.key)) is not None:
-                self._take(whole)
-        return piece.position or None
-
-    def _take(self, entry: Entry, why: str = "", exact: str | None = None) -> None:
-        """Keep an entry that is a trace. A look-up names its reason and the class that the key must have."""
-        if entry.key in self.found:
-            return
-        slug, settled = settle(entry, self.version, self.kind)
-        if why and slug != exact:
-            return
-        why = why or self.wanted(entry.key, slug)
-        if why:
-            self.found[entry.key] = Finding(self.store_id, decoded_row(settled, self.version, self.kind, self.now), why)
+    def _keep(self, settled: Entry, why: str) -> None:
+        if settled.key not in self.found:
+            self.found[settled.key] = Finding(self.store_id, decoded_row(settled, self.version, self.kind, self.now), why)
 
 
-def _cursor(text: str, positions: Mapping[str, Mapping[str, Any] | None]) -> str:
-    """Sealed, because it holds the subject and keys."""
-    if not positions:
-        return ""
-    return cipher().encrypt(json.dumps([text, positions]).encode()).decode()
+def sealed(text: str, positions: Mapping[str, Position]) -> str:
+    """The cursor of a search: encrypted, because it holds the subject and keys."""
+    return cipher().encrypt(json.dumps([text, positions]).encode()).decode() if positions else ""
 
 
-def _positions(cursor: str, text: str) -> dict[str, dict[str, Any]]:
+def unsealed(cursor: str, text: str) -> dict[str, Position]:
+    """The positions of a cursor. Raises CursorLost for one of another search."""
     try:
         kept, positions = json.loads(cipher().decrypt(cursor.encode()))
     except (InvalidToken, ValueError, UnicodeEncodeError):
-        raise _lost() from None
+        kept, positions = None, {}
     if kept != text:
-        raise _lost()
-    found: dict[str, dict[str, Any]] = positions
+        raise CursorLost("This link does not go on with this search.", "Search again from the start.")
+    found: dict[str, Position] = positions
     return found
-
-
-def _lost() -> CursorLost:
-    return CursorLost("This link does not go on with this search.", "Search again from the start.")

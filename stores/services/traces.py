@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,12 +31,6 @@ class Hunt:
     """Stretches to walk one after the other, the most telling ones first."""
     traces: tuple[Trace, ...] = field(default=(), repr=False)
     """What the keys of the stretches are held against."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when a position of a walk would mean something else."""
-        text = b"".join(keys.start + b"|" + (keys.end or b"") + b";" for keys in self.ranges)
-        return hashlib.blake2b(text, digest_size=6).hexdigest()
 
     def test(self) -> Wanted:
         """A fast test for many keys: only traces that can begin with a key's first byte are asked."""
@@ -102,3 +95,11 @@ def _prefixes(keys: Iterable[bytes]) -> list[bytes]:
         if not kept or not key.startswith(kept[-1]):
             kept.append(key)
     return kept
+
+
+def ranges_of(slugs: Iterable[str], version: str, ordered: bool) -> tuple[KeyRange, ...]:
+    """Stretches that together cover the keys of some classes; on a store without key order the whole store."""
+    prefixes = _prefixes(prefix for slug in slugs for prefix in keyclasses.CLASSES[slug].prefixes(version))
+    if not ordered or b"" in prefixes:
+        return (ALL_KEYS,)
+    return tuple(KeyRange.of_prefix(prefix) for prefix in prefixes)

@@ -19,7 +19,7 @@ from stores.services.pulse import Pulse, last_seen
 register = template.Library()
 
 SECTIONS: Mapping[str, str] = {
-    "store": "store", "count": "store", "checks": "store",
+    "store": "store", "count": "store", "checks": "store", "growth": "store", "compare": "store",
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
     "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
     "purge": "purge", "schedule": "purge",
@@ -99,8 +99,7 @@ def _stores(current: Store | None, section: str) -> dict[str, Any]:
         "switch": entries,
         "current": next((entry for entry in entries if entry.here), None),
         "pages": _pages(target, section),
-        "find_url": reverse("stores:keys", args=[target.id]) if target else "",
-        "find_store": target.id if target else "",
+        "find_url": reverse("stores:find") if target else "",
     }
 
 

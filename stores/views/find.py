@@ -1,0 +1,53 @@
+"""The search box: every trace of a subject, in all stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from stores.errors import BadConfig
+from stores.models import Store
+from stores.services import find as finding
+from stores.services.find import Found
+from stores.views.common import page, show
+
+TEMPLATE = "stores/find.html"
+
+SORTS = {
+    "ip": "the address", "network": "the network", "address": "the mail address", "login": "the login", "domain": "the domain",
+    "asn": "the network", "message-id": "the Message-ID", "queue-id": "the queue id", "account": "the",
+}  # fmt: skip
+"""How a reading of a subject is announced."""
+
+
+@require_safe
+@page
+def find(request: HttpRequest) -> HttpResponse:
+    """Look-ups at once, walks for a second; `cursor` goes on with them."""
+    subject, cursor = request.GET.get("q", ""), request.GET.get("cursor", "")
+    context: dict[str, Any] = {"q": subject, "going_on": bool(cursor)}
+    if not subject.strip():
+        return show(request, TEMPLATE, context)
+    try:
+        found = finding.search(subject, cursor=cursor, budget_seconds=finding.BUDGET_SECONDS)
+    except BadConfig as error:
+        return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
+    return show(request, TEMPLATE, context | answer(found))
+
+
+def answer(found: Found) -> dict[str, Any]:
+    """What both pages of a subject show of a search."""
+    stores = Store.objects.in_bulk([searched.store_id for searched in found.stores])
+    more = f"{reverse('stores:find')}?{urlencode({'q': found.subject, 'cursor': found.next})}" if found.next else ""
+    return {
+        "found": found,
+        "readings": [(SORTS[meaning.sort], meaning.text) for meaning in found.meanings],
+        "rows": [{"finding": finding, "row": finding.row, "store": stores[finding.store_id]} for finding in found.findings],
+        "answered": sum(searched.error is None for searched in found.stores),
+        "scanned": sum(searched.scanned for searched in found.stores),
+        "more_url": more,
+    }
