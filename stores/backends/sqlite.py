@@ -258,7 +258,7 @@ class SQLiteBackend(SQLBackend):
     def _delete(self, execute: Execute, params: Params, expected: int) -> int:
         """Delete what has expired in the stretch; returns how many numbers went. Raises _Differs when rows are not as expected."""
         numbers = execute(f"DELETE FROM {self.tables.counters} WHERE k IN (SELECT k FROM m WHERE {_RANGE} AND {EXPIRED_MARKER})", params)
-        if execute(f"DELETE FROM m WHERE {_RANGE} AND {EXPIRED}", params).changed != expected:
+        if execute(f"DELETE FROM m WHERE {_RANGE} AND {EXPIRED} AND {_IS_KEY}", params).changed != expected:
             raise _Differs
         return numbers.changed
 
@@ -297,8 +297,13 @@ class SQLiteBackend(SQLBackend):
             return
         if size > LOG_LIMIT:
             with self._translated():
-                self._open().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                connection = self._open()
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                connection.execute("PRAGMA busy_timeout = 0")
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                finally:
+                    connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
 
 
 def _missing(path: Path) -> bool:
@@ -321,7 +326,11 @@ class _Differs(Exception):
 
 
 _RANGE: Final = "m.rowid BETWEEN :begin AND :end"
-_LOOK: Final = f"SELECT m.k, length(m.v), {MALFORMED}, substr(m.v, 1, 8) = :zero FROM m WHERE {_RANGE} AND ({EXPIRED} OR {MALFORMED})"
+_IS_KEY: Final = "typeof(m.k) = 'blob'"
+"""Keys of text or NULL, which only a hand can have written, are not the server's and not listed."""
+_LOOK: Final = (
+    f"SELECT m.k, length(m.v), {MALFORMED}, substr(m.v, 1, 8) = :zero FROM m WHERE {_RANGE} AND ({EXPIRED} OR {MALFORMED}) AND {_IS_KEY}"
+)
 
 
 def _first(row: Row) -> bytes:
