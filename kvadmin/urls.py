@@ -1,5 +1,7 @@
-"""All URLs are the stores app's."""
+"""The pages and the JSON API, both of the stores app."""
 
 from django.urls import include, path
 
-urlpatterns = [path("", include("stores.urls"))]
+from stores.api import v1
+
+urlpatterns = [path("api/v1/", v1.urls()), path("", include("stores.urls"))]

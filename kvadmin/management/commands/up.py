@@ -16,12 +16,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from kvadmin import broker, demo, installation, processes
-from kvadmin.environment import Environment, unknown_variables
+from kvadmin.environment import ALLOWED_HOSTS, Environment, unknown_variables
 from kvadmin.keyfiles import open_to_others
 from kvadmin.locks import DataFolderLock
 from kvadmin.supervisor import Child, Supervisor
 from stores.errors import StoreError
 
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (every address, and the loopback one among them)
 LONGEST_START = 90.0
 """Seconds until the page has to answer; a slow disk and a first migration fit in."""
 
@@ -71,6 +72,11 @@ class Installation:
             self.supervisor.say("Running as root works; an account of its own is safer (see deploy/).")
         if open_to_others(self.env.data_dir):
             self.supervisor.say(f"Others can enter {self.env.data_dir}: chmod 700 it.")
+        if self.env.host in WILDCARDS and not os.environ.get(ALLOWED_HOSTS.name):
+            names = ", ".join(self.env.allowed_hosts)
+            self.supervisor.say(
+                f"Served on every address, but answers only to {names}: set {ALLOWED_HOSTS.name} to the names that people use."
+            )
         for name in unknown_variables(os.environ):
             self.supervisor.say(f"{name} is not a setting of kvadmin; is it misspelt? The README lists them.")
 
@@ -125,7 +131,7 @@ class Installation:
 
     def _wait_for_page(self, password: str | None) -> bool:
         host, port = self.listener.getsockname()[:2]
-        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+        name = WILDCARDS.get(host, host)
         probe = PageProbe(name, port)
         if not self._run_until(probe, LONGEST_START, "The page does not answer; the messages above say why."):
             return False
