@@ -218,7 +218,7 @@ _RULES: Final[Sequence[tuple[Callable[[BaseException], bool], Make]]] = (
     (_is(driver.BusyLoadingError), _unavailable("Redis at {where} is still loading its data.", "Try again in a moment.")),
     (_coded("BUSY"), _unavailable("Redis at {where} is busy running a script.", "Try again in a moment.")),
     (_coded("NOREPLICAS"), _refused("Redis at {where} has too few replicas and refuses writes.", "Check its replicas.")),
-    (_coded("MASTERDOWN"), _unavailable("Redis at {where} is a replica that has lost its primary.", "Check the primary.")),
+    (_is(driver.MasterDownError), _unavailable("Redis at {where} is a replica that has lost its primary.", "Check the primary.")),
     (
         _is(driver.ClusterDownError, driver.SlotNotCoveredError),
         _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),

@@ -120,8 +120,8 @@ class Link(ABC):
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Background work waits longer for a new primary than a request does."""
-        before, self.patience = self.patience, max(self.patience, WORK_PATIENCE)
+        """Background work under way waits longer for a new primary than a request does. A single server has no other to wait for."""
+        before, self.patience = self.patience, WORK_PATIENCE if self.patience > 0 else 0.0
         try:
             yield
         finally:

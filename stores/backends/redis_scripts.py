@@ -47,6 +47,14 @@ _PRELUDE: Final = (
     + """
 local key, exact = KEYS[1], ARGV[1] == '1'
 local mode, seen, length, unit, at = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+for name in string.gmatch(NEEDED, '%a+') do
+  if redis.acl_check_cmd and not redis.acl_check_cmd(name, key, '0', '0') then
+    return redis.error_reply("NOPERM this user has no permissions to run the '" .. string.lower(name) .. "' command")
+  end
+end
+if exact and redis.acl_check_cmd and not redis.acl_check_cmd('PEXPIRETIME', key) then
+  return redis.error_reply("NOPERM this user has no permissions to run the 'pexpiretime' command")
+end
 local kind = redis.call('TYPE', key).ok
 if kind ~= 'string' and kind ~= 'none' then return {'type', kind} end
 local there, expires = kind == 'string', expiry(key, exact)
@@ -68,15 +76,9 @@ local function arming(ms)
   if tonumber(ms) < 0 then return {'PERSIST', key} end
   return {'PEXPIREAT', key, ms}
 end
-local function allowed(command)
-  return not command or not redis.acl_check_cmd or redis.acl_check_cmd(unpack(command))
-end
-local function forbidden(command)
-  return redis.error_reply("NOPERM this user has no permissions to run the '" .. string.lower(command[1]) .. "' command")
-end
 """
 )
-"""Everything that can fail is done before the first write: what a script has written stays, whatever happens after."""
+"""Rights are checked and the expiry is read before the first write: what a script has written stays, whatever fails after it."""
 
 
 class Script:
@@ -87,19 +89,22 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _needing(commands: str) -> str:
+    return f"local NEEDED = 'TYPE STRLEN GET GETRANGE {commands}'\n{_PRELUDE}"
+
+
 SET: Final = Script(
-    _PRELUDE
+    _needing("SET PERSIST PEXPIREAT")
     + """
 if past(ARGV[8]) then return {'past'} end
 local arm = arming(ARGV[8])
-if not allowed(arm) then return forbidden(arm) end
 redis.call('SET', key, ARGV[7], 'KEEPTTL')
 if arm then redis.call(unpack(arm)) end
 return {'ok', false, expiry(key, exact)}
 """
 )
 EXPIRE: Final = Script(
-    _PRELUDE
+    _needing("PERSIST PEXPIREAT")
     + """
 if not there then return {'none'} end
 if past(ARGV[8]) then return {'past'} end
@@ -109,7 +114,7 @@ return {'ok', value, expiry(key, exact)}
 """
 )
 DELETE: Final = Script(
-    _PRELUDE
+    _needing("UNLINK")
     + """
 if not there then return {'none'} end
 local value = redis.call('GET', key)
@@ -118,11 +123,10 @@ return {'ok', value, expires}
 """
 )
 INCREMENT: Final = Script(
-    _PRELUDE
+    _needing("INCRBY PERSIST PEXPIREAT")
     + """
 if past(ARGV[8]) then return {'past'} end
 local arm, before = arming(ARGV[8]), redis.call('GET', key)
-if not allowed(arm) then return forbidden(arm) end
 local reply = redis.pcall('INCRBY', key, ARGV[7])
 if type(reply) == 'table' and reply.err then
   if string.find(reply.err, 'not an integer') or string.find(reply.err, 'overflow') then return {'number', before, expires} end

@@ -45,8 +45,9 @@ SETTINGS: Final = (
     SettingField("authSecret", FieldType.PASSWORD, "Password (sentinel)", help="Password of the data servers."),
     SettingField("sentinelUsername", label="User of the sentinels", advanced=True),
     SettingField("sentinelSecret", FieldType.PASSWORD, "Password of the sentinels", advanced=True),
+    SettingField("timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty."),
     SettingField(
-        "timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty. An answer may take 5 seconds."
+        "read-timeout", FieldType.DURATION, "Answer timeout", advanced=True, help="How long kvadmin waits for one answer; 5s when empty."
     ),
     SettingField(
         "tls.ca-file",
@@ -172,6 +173,7 @@ def read_settings(settings: Mapping[str, str]) -> RedisConfig:
         sentinel_user=settings.get("sentinelUsername", "").strip() or (addresses[0].user if mode == "sentinel" else ""),
         sentinel_password=settings.get("sentinelSecret", "") or (addresses[0].password if mode == "sentinel" else ""),
         connect_seconds=_seconds("timeout", settings.get("timeout", ""), CONNECT_SECONDS),
+        read_seconds=_seconds("read-timeout", settings.get("read-timeout", ""), READ_SECONDS),
         ca_file=settings.get("tls.ca-file", "").strip(),
         client_cert=settings.get("tls.client-cert", "").strip(),
         client_key=settings.get("tls.client-key", "").strip(),

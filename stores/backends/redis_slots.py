@@ -12,6 +12,7 @@ import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
@@ -139,8 +140,10 @@ class SlotWalk(Walk):
         scanned, deadline = 0, time.monotonic() + STEP_SECONDS
         while place.slot < SLOTS and len(found) < want and scanned < STEP_KEYS and time.monotonic() < deadline:
             if place.scan:
-                more, place = self._crowded(place, keys, want, strings)
-                found += more
+                more, place = self._crowded(place, keys, want - len(found), strings)
+                if more:
+                    return found + more, str(place) if place.slot < SLOTS else None
+                scanned += STEP_KEYS
                 continue
             step = self._read(place.slot, keys, want - len(found), strings)
             scanned += step.seen + 16
@@ -156,8 +159,9 @@ class SlotWalk(Walk):
 
     def census(self, position: str) -> Iterator[CensusSlice]:
         place, tempo = Place.parse(position), Tempo(CENSUS_COUNT)
+        patience: AbstractContextManager[None] = nullcontext()
         while place.slot < SLOTS:
-            with self.link.working():
+            with patience:
                 if place.scan:
                     names, place = self._crowded(place, ALL_KEYS, CENSUS_NAMES, False)
                     owner = ""
@@ -166,7 +170,7 @@ class SlotWalk(Walk):
                     names = [name for name in step.names if _behind(name, place)]
                     place, owner = Place(step.following, scan="-.0" if step.crowded else ""), step.owner
                 measured = self._measure(names, owner, tempo)
-            done = place.slot >= SLOTS
+            done, patience = place.slot >= SLOTS, self.link.working()
             yield CensusSlice(tuple(census_rows(measured)), "" if done else str(place), 1.0 if done else place.slot / SLOTS)
 
     # one step
@@ -219,8 +223,10 @@ class SlotWalk(Walk):
                 break
             following, seen = following + 1, seen + count
         filled = [slot for slot, count in zip(numbers, counts, strict=True) if count and slot < following]
-        before, *lists, after = _viewed(client, [("CLUSTER", "GETKEYSINSLOT", slot, CROWD) for slot in filled])
+        before, *lists, after = _viewed(client, [("CLUSTER", "GETKEYSINSLOT", slot, CROWD + 1) for slot in filled])
         _raise_first([before, *lists, after])
+        if any(len(part) > CROWD for part in lists):
+            raise TryAgainError("a slot has become crowded")
         crowded = following <= slots[1] and counts[following - slots[0]] > CROWD
         names = [name for part in lists for name in part if name.startswith(prefix)]
         return Step(self._strings(names, strings), following, crowded, seen, owner), [before, after]

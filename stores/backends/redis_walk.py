@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -115,10 +116,11 @@ class ScanWalk(Walk):
     def census(self, position: str) -> Iterator[CensusSlice]:
         run_id, cursor = split_position(position)
         tempo, recent = Tempo(CENSUS_COUNT), Recent()
+        patience: AbstractContextManager[None] = nullcontext()
         while True:
-            with self.link.working():
+            with patience:
                 micros, now_id, cursor, measured = self._slice(cursor, tempo.count)
-            run_id = same_server(run_id, now_id)
+            run_id, patience = same_server(run_id, now_id), self.link.working()
             tempo.note(micros)
             rows = tuple(census_rows(recent.new(measured)))
             if cursor == 0:
@@ -288,7 +290,7 @@ def run_id_of(server: Any) -> str:
 
 def refuse_part(link: Link, client: redis.Redis, server: Any) -> None:
     """Raise StoreRefused when a node of a cluster is used as if it were the whole: its keys are only a part."""
-    if link.config.mode == "cluster" or not isinstance(server, dict) or server.get("redis_mode") != "cluster":
+    if link.config.mode == "cluster" or not isinstance(server, dict) or (server.get("redis_mode") or server.get("server_mode")) != "cluster":
         return
     (info,) = link.run(lambda: pipelined(client, [("CLUSTER INFO",)]))
     if not isinstance(info, dict) or int(info.get("cluster_size", 0)) != 1:

@@ -184,7 +184,7 @@ class Cluster:
             node.stop()
 
     def move_slot(self, slot: int, source: RedisServer, target: RedisServer, *, between: Callable[[], None] = lambda: None) -> None:
-        """Migrate one slot as an operator's tool does; `between` runs when half of its keys have moved."""
+        """Migrate one slot as an operator's tool does; `between` runs when half of its keys have moved, and when all have."""
         source_id, target_id = self.id_of(source), self.id_of(target)
         with source.client() as old, target.client() as new:
             _do(new, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
@@ -194,8 +194,7 @@ class Cluster:
             for part in (names[:half], names[half:]):
                 if part:
                     _do(old, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *part)
-                if part is not names[half:] or not half:
-                    between()
+                between()
             _do(new, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
             _do(old, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
