@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
@@ -19,11 +19,23 @@ from typing import Any, Final, NamedTuple
 from stores.backends import fdbclient
 from stores.backends.base import IsLock
 from stores.backends.datastore import NOTHING, DataStoreBackend, Decide, Stored
-from stores.backends.merging import Expired, Pair, census_slices, entry_of, expired_rows, merged, stored
+from stores.backends.merging import (
+    Expired,
+    Pair,
+    census_slices,
+    entry_of,
+    expired_rows,
+    merged,
+    owns_all,
+    owns_some,
+    require_own,
+    stored,
+)
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.fdblayout import LONGEST_KEY, VALUES, assemble, changes, is_piece, joined, numbers_table, table_range
 from stores.codecs.numbers import put_i64_le
 from stores.codecs.options import seconds, whole_number
+from stores.codecs.sqltables import SETTINGS, guess_version, tables_of
 from stores.errors import BadConfig, StoreError
 from stores.types import (
     ALL_KEYS,
@@ -41,6 +53,7 @@ from stores.types import (
     Ping,
     PurgeSlice,
     SettingField,
+    prefix_end,
 )
 
 ROWS_OF_STEP: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 2000}
@@ -48,6 +61,9 @@ ROWS_OF_STEP: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 2000}
 ROWS_OF_PAGE: Final = 5000
 BYTES_OF_STEP: Final = 2_000_000
 """Where a page or step ends early, far below the 10 MB and 5 s that a transaction may take."""
+MOST_SETTINGS: Final = 10_000
+SAMPLE: Final = 50
+"""Settings whose names are looked at to tell the server's version."""
 READERS: Final = 3
 """Shards read at once by a census or purge."""
 EXACT_BELOW: Final = 4_000_000
@@ -89,6 +105,7 @@ class FoundationDBBackend(DataStoreBackend):
             datacenter=get("ids.datacenter", "").strip(),
         )
         self.numbers = numbers_table(version)
+        self._owns = owns_some if tables_of(version).shared else owns_all
 
     @property
     def capabilities(self) -> Capabilities:
@@ -149,7 +166,7 @@ class FoundationDBBackend(DataStoreBackend):
         if first is not None and owner is not None and owner.present() and is_piece(key, read):
             first = None
         row, pieces = (None, list[bytes]()) if first is None else assemble(key, first, read)
-        return Loaded(row, pieces, _bytes(number))
+        return Loaded(row, pieces, _bytes(number) if self._owns(key, row) else None)
 
     def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
         """The next entries in key order, all as of one moment. A page of large values may be shorter than `limit`."""
@@ -160,7 +177,7 @@ class FoundationDBBackend(DataStoreBackend):
             values = joined(_rows(view, VALUES, start, keys.end, limit + 1), start, _reader(view))
             entries: list[Entry] = []
             size = 0
-            for entry in merged(values, _rows(view, self.numbers, start, keys.end, limit + 1)):
+            for entry in merged(values, _rows(view, self.numbers, start, keys.end, limit + 1), self._owns):
                 if len(entries) >= limit or size > BYTES_OF_STEP:
                     return entries, True
                 entries.append(entry)
@@ -169,6 +186,35 @@ class FoundationDBBackend(DataStoreBackend):
 
         entries, more = fdbclient.run(self.options, page)
         return Page(tuple(entries), cursor_after(entries[-1].key) if more else None)
+
+    def detect_version(self) -> str:
+        """Stalwart's version as a few keys of its settings tell it, empty when they do not: other tables exist without a trace."""
+
+        def look(transaction: Any, _: bool) -> tuple[list[bytes], bool]:
+            view = transaction.snapshot
+            sample = [key for key, _ in islice(_rows(view, SETTINGS.encode(), b"", None, SAMPLE), SAMPLE)]
+            return sample, next(_rows(view, b"z", b"", None, 1), None) is not None
+
+        sample, newer = fdbclient.run(self.options, look)
+        return guess_version({"m", "y", *("z" if newer else "")}, sample)
+
+    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+        """Settings of table `s`, plain text on both sides; None without any, and in 0.16, where it holds objects."""
+        if self.version.startswith("0.16"):
+            return None
+        table = SETTINGS.encode()
+
+        def read(transaction: Any, _: bool) -> list[Pair] | None:
+            view = transaction.snapshot
+            if next(_rows(view, table, b"", None, 1), None) is None:
+                return None
+            found: list[Pair] = []
+            for start in (prefix.encode() for prefix in prefixes):
+                found += islice(_rows(view, table, start, prefix_end(start), 1000), MOST_SETTINGS)
+            return found
+
+        rows = fdbclient.run(self.options, read)
+        return None if rows is None else {key.decode(errors="replace"): value.decode(errors="replace") for key, value in rows}
 
     def size_bytes(self) -> int:
         """The server's estimate for both tables; small ones are added up."""
@@ -186,7 +232,7 @@ class FoundationDBBackend(DataStoreBackend):
         """Every key once. Pages are read one after another, each as of its own moment."""
         start = start_after(position or None, ALL_KEYS)
         values = joined(self._walk(VALUES, start), start, self._read_raw)
-        yield from census_slices(values, self._walk(self.numbers, start))
+        yield from census_slices(values, self._walk(self.numbers, start), owns=self._owns)
 
     def _read_raw(self, key: bytes) -> bytes | None:
         return fdbclient.run(self.options, lambda transaction, _: _bytes(transaction.snapshot.get(VALUES + key)))
@@ -247,6 +293,7 @@ class FoundationDBBackend(DataStoreBackend):
             if uncertain and attempted and attempted[0] == old:
                 return
             new = decide(old)
+            require_own(self._owns, key, loaded.row, new)
             attempted[:] = [new]
             self._store(transaction, key, loaded, new)
 

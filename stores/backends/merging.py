@@ -14,13 +14,18 @@ from typing import Final
 from stores.backends.base import IsLock
 from stores.backends.datastore import Stored
 from stores.codecs.cursors import cursor_after
-from stores.codecs.rows import HEADER, NEVER_NUMBER, entry_from_rows
+from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, entry_from_rows
+from stores.codecs.sqltables import is_lookup_counter
+from stores.errors import BadConfig
 from stores.types import CensusRow, CensusSlice, Entry, Kind, PurgeSlice
 
 Pair = tuple[bytes, bytes]
 
 Ended = Callable[[bytes | None, bytes | None], None]
 """Told the last key of the values and of the numbers, None where there was none."""
+
+Owns = Callable[[bytes, bytes | None], bool]
+"""Whether the number under a key belongs to a lookup, given the row in `m`."""
 
 NUMBER_SIZE: Final = 8
 BAD_NUMBER: Final = "The number has {} bytes; a number has 8. It reads as 0."
@@ -54,8 +59,29 @@ def stored(row: bytes | None, raw_number: bytes | None) -> Stored:
     return Stored(row, number_of(raw_number))
 
 
-def merged(values: Iterator[Pair], numbers: Iterator[Pair]) -> Iterator[Entry]:
-    """Entries in key order, a key with a row in both walks once."""
+def owns_all(key: bytes, row: bytes | None) -> bool:
+    """Every number belongs to a lookup key: the layout from 0.11 on."""
+    return True
+
+
+def owns_some(key: bytes, row: bytes | None) -> bool:
+    """In 0.10 the server's other counters live in the same table: a lookup's number has a marker in `m`, or its form tells."""
+    return is_marker(row) or is_lookup_counter(key)
+
+
+def is_marker(row: bytes | None) -> bool:
+    """Whether a row of `m` carries the expiry of a counter."""
+    return row is not None and len(row) >= MARKER_SIZE and row.startswith(MARKER_HEADER)
+
+
+def require_own(owns: Owns, key: bytes, row: bytes | None, new: Stored) -> None:
+    """Raise BadConfig where a number would be written under a key that another part of the server may use."""
+    if new.number is not None and not owns(key, row):
+        raise BadConfig("Stalwart 0.10 keeps counters of its own under keys of this form.", "Use a key of text for a counter.", "key")
+
+
+def merged(values: Iterator[Pair], numbers: Iterator[Pair], owns: Owns = owns_all) -> Iterator[Entry]:
+    """Entries in key order, a key with a row in both walks once; numbers that belong to others are left out."""
     value, number = next(values, None), next(numbers, None)
     while value is not None or number is not None:
         if number is None or (value is not None and value[0] < number[0]):
@@ -63,10 +89,11 @@ def merged(values: Iterator[Pair], numbers: Iterator[Pair]) -> Iterator[Entry]:
             yield entry_of(*value, None)
             value = next(values, None)
         elif value is None or number[0] < value[0]:
-            yield entry_of(number[0], None, number[1])
+            if owns(number[0], None):
+                yield entry_of(number[0], None, number[1])
             number = next(numbers, None)
         else:
-            yield entry_of(*value, number[1])
+            yield entry_of(*value, number[1] if owns(*value) else None)
             value, number = next(values, None), next(numbers, None)
 
 
@@ -74,7 +101,9 @@ def _nothing(last_value: bytes | None, last_number: bytes | None) -> None:
     """The walks cannot end too early."""
 
 
-def census_slices(values: Iterable[Pair], numbers: Iterator[Pair], expected: int = 0, ended: Ended = _nothing) -> Iterator[CensusSlice]:
+def census_slices(
+    values: Iterable[Pair], numbers: Iterator[Pair], expected: int = 0, ended: Ended = _nothing, owns: Owns = owns_all
+) -> Iterator[CensusSlice]:
     """Every key of both walks once; a slice has a few thousand rows, the last one may be empty.
 
     Cost: about 0.6 µs a row above the walks themselves. Rows of `m` are looked at one by one, so that large values never
@@ -88,7 +117,7 @@ def census_slices(values: Iterable[Pair], numbers: Iterator[Pair], expected: int
     seen, key = 0, None
     for key, row in values:
         while more and key > last:  # type: ignore[operator]
-            out += _counters(waiting)
+            out += _counters(waiting, owns)
             if len(out) > full:
                 seen += len(out)
                 yield _slice(out, last, seen, expected)
@@ -96,7 +125,7 @@ def census_slices(values: Iterable[Pair], numbers: Iterator[Pair], expected: int
             waiting, last, more = _next_numbers(numbers, last)
         if key in waiting:
             del waiting[key]
-            size = len(row) + NUMBER_SIZE
+            size = len(row) + (NUMBER_SIZE if owns(key, row) else 0)
         else:
             size = len(row)
         try:
@@ -109,12 +138,12 @@ def census_slices(values: Iterable[Pair], numbers: Iterator[Pair], expected: int
         except struct.error:
             add(CensusRow(key, value, None, len(key), size, True))
         if len(out) > full:
-            out += _counters(_taken_up_to(waiting, key))
+            out += _counters(_taken_up_to(waiting, key), owns)
             seen += len(out)
             yield _slice(out, key, seen, expected)
             out.clear()
     while more:
-        out += _counters(waiting)
+        out += _counters(waiting, owns)
         if len(out) > full:
             seen += len(out)
             yield _slice(out, last, seen, expected)
@@ -142,8 +171,10 @@ def _taken_up_to(waiting: dict[bytes, bytes], key: bytes) -> list[bytes]:
     return taken
 
 
-def _counters(keys: Collection[bytes]) -> Iterator[CensusRow]:
+def _counters(keys: Collection[bytes], owns: Owns) -> Iterator[CensusRow]:
     """Rows of keys that have a number and nothing in `m`."""
+    if owns is not owns_all:
+        keys = [key for key in keys if owns(key, None)]
     columns = zip(keys, repeat(Kind.COUNTER), repeat(None), map(len, keys), repeat(NUMBER_SIZE), repeat(False), strict=False)
     return map(_new_row, repeat(CensusRow), columns)
 

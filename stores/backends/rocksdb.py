@@ -22,11 +22,21 @@ from rocksdict import ColumnFamily, Rdict, WriteBatch
 from stores.backends import rocksfiles, rockspool
 from stores.backends.base import IsLock
 from stores.backends.datastore import DataStoreBackend, Decide, Stored
-from stores.backends.merging import Expired, census_slices, entry_of, expired_rows, merged, stored
+from stores.backends.merging import (
+    Expired,
+    census_slices,
+    entry_of,
+    expired_rows,
+    merged,
+    owns_all,
+    owns_some,
+    require_own,
+    stored,
+)
 from stores.backends.rocksopen import Tables, Writer, counter_family, families_of, translated
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
-from stores.codecs.sqltables import SETTINGS
+from stores.codecs.sqltables import COUNTERS, OLD_COUNTERS, VALUES, guess_version, tables_of
 from stores.errors import BadConfig, StoreError
 from stores.types import (
     ALL_KEYS,
@@ -50,6 +60,8 @@ from stores.types import (
 ROWS_OF_STEP: Final = {Pace.GENTLE: 1000, Pace.NORMAL: 5000, Pace.FAST: 10_000}
 """Rows of `m` that one step of a purge looks at."""
 MOST_SETTINGS: Final = 10_000
+SAMPLE: Final = 50
+"""Settings whose names are looked at to tell the server's version."""
 """Settings of the server that are read for one prefix."""
 
 
@@ -72,6 +84,7 @@ class RocksDBBackend(DataStoreBackend):
         if not path.startswith("/") or "\n" in path or "\x00" in path:
             raise BadConfig("The path of the database is missing or not absolute.", "Give a folder such as /opt/stalwart/data.", "path")
         self.path = Path(path)
+        self._owns = owns_some if tables_of(version).shared else owns_all
         self._shared: rockspool.Shared | None = None
         self._reads = 0
         self._writes = False
@@ -160,35 +173,54 @@ class RocksDBBackend(DataStoreBackend):
 
     # reading
 
+    def _own_rows(self, tables: Tables, key: bytes) -> tuple[bytes | None, bytes | None]:
+        """What `m` and `y` hold under a key; no number that belongs to another part of the server."""
+        with translated(tables.path):
+            row, number = tables.values.get(key), tables.numbers.get(key)
+        return row, number if number is not None and self._owns(key, row) else None
+
     def _read(self, key: bytes) -> Stored:
         with self.shared.reading(self._newest()) as tables:
-            return stored(*_rows(tables, key))
+            return stored(*self._own_rows(tables, key))
 
     def get(self, key: bytes) -> Entry | None:
         """The entry as stored. Beside a live server as of a quarter of a second ago, and as of now for the first read."""
         with self.shared.reading(self._newest()) as tables:
-            row, number = _rows(tables, key)
+            row, number = self._own_rows(tables, key)
         return None if row is None and number is None else entry_of(key, row, number)
 
     def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
         """The next entries in key order. Raises StoreError rather than end a walk early."""
         start = start_after(cursor, keys)
         with self.shared.reading(self._newest()) as tables:
-            both = merged(tables.rows(tables.values, start, keys.end), tables.rows(tables.numbers, start, keys.end))
+            both = merged(tables.rows(tables.values, start, keys.end), tables.rows(tables.numbers, start, keys.end), self._owns)
             found = list(islice(both, limit + 1))
         return Page(tuple(found[:limit]), cursor_after(found[limit - 1].key) if len(found) > limit else None)
+
+    def detect_version(self) -> str:
+        """Stalwart's version as the column families and a few keys of `s` tell it, empty when they do not."""
+        families = families_of(self.path)
+        if VALUES not in families or not {COUNTERS, OLD_COUNTERS} & set(families):
+            return ""
+        version = "" if COUNTERS in families else "0.10"
+        shared = rockspool.acquire(self.path, version)
+        try:
+            with shared.reading(newest=True) as tables:
+                sample = [] if tables.settings is None else [key for key, _ in islice(tables.rows(tables.settings, b""), SAMPLE)]
+        finally:
+            rockspool.release(shared)
+        return guess_version(families, sample)
 
     def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
         """Settings of column family `s`, plain text on both sides; None without it, and in 0.16, where it holds objects."""
         if self.version.startswith("0.16"):
             return None
         with self.shared.reading(self._newest()) as tables:
-            if SETTINGS not in families_of(self.path):
+            if tables.settings is None:
                 return None
             rows: list[tuple[bytes, bytes]] = []
-            table = tables.database.get_column_family(SETTINGS)
             for start in (prefix.encode() for prefix in prefixes):
-                rows += islice(tables.rows(table, start, prefix_end(start)), MOST_SETTINGS)
+                rows += islice(tables.rows(tables.settings, start, prefix_end(start)), MOST_SETTINGS)
         return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in rows}
 
     def size_bytes(self) -> int | None:
@@ -212,15 +244,16 @@ class RocksDBBackend(DataStoreBackend):
             tables.require_end(tables.values, start if last_value is None else last_value)
             tables.require_end(tables.numbers, start if last_number is None else last_number)
 
-        yield from census_slices(values, numbers, expected, ended)
+        yield from census_slices(values, numbers, expected, ended, self._owns)
 
     # writing
 
     def _change(self, key: bytes, decide: Decide) -> None:
         with self._writable().writing() as writer:
-            row, raw = _rows(writer.tables, key)
+            row, raw = self._own_rows(writer.tables, key)
             old = stored(row, raw)
             new = decide(old)
+            require_own(self._owns, key, row, new)
             batch = WriteBatch(raw_mode=True)
             if new.row != row:
                 _put(batch, key, new.row, writer.values_handle)
@@ -251,12 +284,6 @@ class RocksDBBackend(DataStoreBackend):
             position = position if found.last is None else cursor_after(found.last)
             yield found.purge_slice(numbers, position, 1.0 if done else min(0.99, scanned / expected) if expected else None)
             start = None if done or found.last is None else found.last + b"\x00"
-
-
-def _rows(tables: Tables, key: bytes) -> tuple[bytes | None, bytes | None]:
-    """What `m` and `y` hold under a key."""
-    with translated(tables.path):
-        return tables.values.get(key), tables.numbers.get(key)
 
 
 def _put(batch: WriteBatch, key: bytes, value: bytes | None, handle: ColumnFamily) -> None:

@@ -14,7 +14,7 @@ from rocksdict import AccessType, DbClosedError, Options, Rdict, WriteBatch, Wri
 from stores.backends import rocksfiles
 from stores.backends.merging import Pair
 from stores.codecs.rocksoptions import options_text
-from stores.codecs.sqltables import SETTINGS
+from stores.codecs.sqltables import SETTINGS, tables_of
 from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
 
 ATTEMPTS: Final = 8
@@ -76,16 +76,21 @@ def _translate(path: Path, said: str) -> StoreError:
 class Tables:
     """An open database: the tables `m` and `y` (`n` before 0.11) of one store."""
 
-    def __init__(self, path: Path, database: Rdict, counters: str) -> None:
+    def __init__(self, path: Path, database: Rdict, counters: str, families: tuple[str, ...]) -> None:
         self.path = path
         self.database = database
+        self.families = families
+        """All column families of the database."""
         self.values = database.get_column_family("m")
         self.numbers = database.get_column_family(counters)
+        self.settings = database.get_column_family(SETTINGS) if SETTINGS in families else None
+        """The server's own settings, None where it keeps none here."""
 
     def close(self) -> None:
         """Close the database. Walks that are still running end with StoreUnavailable."""
-        for table in (self.values, self.numbers, self.database):
-            table.close()
+        for table in (self.values, self.numbers, self.settings, self.database):
+            if table is not None:
+                table.close()
 
     def items(self, table: Rdict, start: bytes) -> Iterator[Pair]:
         """Rows of a table from `start` on, as of now. Ends quietly on errors: call `require_end` after the last row."""
@@ -123,8 +128,9 @@ def families_of(path: Path) -> tuple[str, ...]:
 
 def counter_family(path: Path, families: tuple[str, ...], version: str) -> str:
     """The family that holds the numbers. Raises StoreRefused when a table of this version is missing."""
-    wanted = "n" if version == "0.10" else "y"
-    missing = [name for name in ("m", wanted) if name not in families]
+    tables = tables_of(version)
+    wanted = tables.counters
+    missing = [name for name in (tables.values, wanted) if name not in families]
     if missing:
         raise StoreRefused(
             f"The database {path} has no column family {' and '.join(missing)}.",
@@ -185,7 +191,8 @@ class Secondary:
             own = self._scratch.path / f"own-{attempt}"
             try:
                 with translated(self.path):
-                    tables = Tables(self.path, _open(picture, options, of_family, AccessType.secondary(str(own))), self.counters)
+                    opened = _open(picture, options, of_family, AccessType.secondary(str(own)))
+                    tables = Tables(self.path, opened, self.counters, self.families)
             except FileVanished:
                 if attempt == ATTEMPTS - 1:
                     raise
@@ -244,7 +251,7 @@ class Writer:
         try:
             options, of_family = _options(families, self._scratch.path)
             with translated(path):
-                self.tables = Tables(path, _open(path, options, of_family, AccessType.read_write()), counters)
+                self.tables = Tables(path, _open(path, options, of_family, AccessType.read_write()), counters, families)
         except BaseException:
             self._tidy()
             raise

@@ -168,7 +168,7 @@ def holder(path: Path) -> int | None:
 
 def acquire(path: Path, version: str) -> Shared:
     """What this process shares of a database; `release` it after use. Opens nothing yet."""
-    key = (path.resolve(), version == "0.10")
+    key = (path.resolve(), version.startswith("0.10"))
     with _here.guard:
         shared = _here.shared.setdefault(key, Shared(key[0], version))
         shared.users += 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from stores.codecs.sqltables import tables_of
 from stores.errors import BadConfig
 
 VALUES: Final = b"m"
@@ -30,7 +31,7 @@ Read = Callable[[bytes], bytes | None]
 
 def numbers_table(version: str) -> bytes:
     """The letter of the table that holds the numbers."""
-    return b"n" if version == "0.10" else b"y"
+    return tables_of(version).counters.encode()
 
 
 def table_range(table: bytes) -> tuple[bytes, bytes]:

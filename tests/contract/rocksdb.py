@@ -16,21 +16,21 @@ from tests.contract.harness import Harness, Plant, SettableClock
 FAMILIES = ("default", "m", "y", "n", "u", "s")
 
 
-def create(folder: Path) -> None:
+def create(folder: Path, families: tuple[str, ...] = FAMILIES) -> None:
     """An empty database with the column families that matter, numbered in this order."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     database = Rdict(str(folder), options)
-    for name in FAMILIES[1:]:
+    for name in families[1:]:
         database.create_column_family(name, Options(raw_mode=True)).close()
     database.close()
 
 
-def put_rows(folder: Path, m: dict[bytes, bytes], y: dict[bytes, bytes]) -> None:
+def put_rows(folder: Path, m: dict[bytes, bytes], y: dict[bytes, bytes], numbers: str = "y", values: str = "m") -> None:
     """Write rows as another process would; the database must not be open."""
     database = Rdict(str(folder), Options(raw_mode=True), {name: Options(raw_mode=True) for name in Rdict.list_cf(str(folder))})
     batch = WriteBatch(raw_mode=True)
-    for table, rows in (("m", m), ("y", y)):
+    for table, rows in ((values, m), (numbers, y)):
         handle = database.get_column_family_handle(table)
         for key, value in rows.items():
             batch.put(key, value, handle)
@@ -39,12 +39,12 @@ def put_rows(folder: Path, m: dict[bytes, bytes], y: dict[bytes, bytes]) -> None
     database.close()
 
 
-def read_rows(folder: Path) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+def read_rows(folder: Path, numbers: str = "y") -> tuple[dict[bytes, bytes], dict[bytes, int]]:
     """All of `m` and `y`, read without the backend."""
-    families = {name: Options(raw_mode=True) for name in ("default", "m", "y")}
+    families = {name: Options(raw_mode=True) for name in ("default", "m", numbers)}
     database = Rdict(str(folder), Options(raw_mode=True), families, AccessType.read_only(False))
     m: Any = database.get_column_family("m")
-    y: Any = database.get_column_family("y")
+    y: Any = database.get_column_family(numbers)
     try:
         return dict(m.items()), {key: int.from_bytes(value, "little", signed=True) for key, value in y.items()}
     finally:

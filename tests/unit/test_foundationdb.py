@@ -92,6 +92,29 @@ def test_numbers_of_the_oldest_layout_are_in_another_table(fake: FakeFDB, cluste
     assert set(cluster.rows) == {b"nc"}
 
 
+def test_foreign_numbers_of_the_oldest_layout_are_left_alone(fake: FakeFDB, cluster: Cluster) -> None:
+    foreign = bytes(6) + b"\x01\x02\x03\x04"
+    cluster.rows = {b"n" + foreign: bytes(8), b"m" + foreign: value_row(b"v", NOW - 1)}
+    cluster.order = None
+    with FoundationDBBackend({"cluster-file": "test"}, version="0.10") as store:
+        assert [(entry.key, entry.counter) for entry in walk(store)] == [(foreign, None)]
+        assert [row.value_bytes for step in store.census() for row in step.rows] == [9]
+        with pytest.raises(BadConfig):
+            store.counter_incr(foreign, 1)
+        assert sum(step.values for step in store.purge(NOW)) == 1
+    assert cluster.rows == {b"n" + foreign: bytes(8)}
+
+
+def test_the_version_and_the_servers_settings_are_read(store: FoundationDBBackend, cluster: Cluster) -> None:
+    assert (store.detect_version(), store.server_settings(["queue."])) == ("", None)
+    cluster.rows, cluster.order = {b"squeue.limiter.a": b"1", b"sserver.x": b"2"}, None
+    assert (store.detect_version(), store.server_settings(["queue.", "none."])) == ("", {"queue.limiter.a": "1"})
+    cluster.rows, cluster.order = {**cluster.rows, b"zrow": b""}, None
+    assert store.detect_version() == "0.15"
+    cluster.rows, cluster.order = {b"s\x00\x11\x04\xc0\x31\x50\x19\xe0\x0c\x00": b"object"}, None
+    assert store.detect_version() == "0.16"
+
+
 def test_deleting_and_purging_leave_the_keys_that_begin_with_the_row(store: FoundationDBBackend, cluster: Cluster) -> None:
     store.key_set(b"k", bytes(250_000), NOW - 1)
     for key in (b"k\x05", b"k1", b"k\xfe"):

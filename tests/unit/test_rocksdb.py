@@ -17,7 +17,7 @@ from rocksdict import Options, Rdict
 
 from stores.backends import rocksfiles, rocksopen, rockspool
 from stores.backends.rocksdb import RocksDBBackend
-from stores.codecs.rows import value_row
+from stores.codecs.rows import marker_row, value_row
 from stores.errors import BadConfig, Busy, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 from stores.types import Entry, Kind
 from tests.contract.rocksdb import create, put_rows, read_rows
@@ -147,12 +147,44 @@ def test_a_captured_database_is_edited_and_purged_and_opens_again(tmp_path: Path
     assert after == {key: row[3] + 5 if key == counter[0] else row[3] for key, row in rows.items() if key not in gone}  # type: ignore[operator]
 
 
-@needs_fixtures
-def test_counters_of_the_oldest_layout_are_in_another_table(tmp_path: Path) -> None:
-    path = capture("clean", tmp_path)
+def test_the_oldest_layout_shares_its_table_with_foreign_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    create(path, ("default", "m", "n", "s"))
+    foreign, rate, marked = bytes(6) + b"\x01\x02\x03\x04", b"b:203.0.113.9" + bytes(8), b"\xfe\xfe"
+    number = (5).to_bytes(8, "little")
+    rows = {marked: marker_row(1_700_000_000), foreign: value_row(b"v", None)}
+    put_rows(path, rows, {foreign: number, rate: number, marked: number}, "n")
     with backend(path, "0.10") as store:
-        assert {entry.kind for entry in walk(store) if entry.counter is not None} == set()
+        assert store.detect_version() == "0.10"
         assert "m and n" in store.check()[1].detail
+        assert [(entry.key, entry.counter) for entry in walk(store)] == [(foreign, None), (rate, 5), (marked, 5)]
+        assert store.get(foreign) == walk(store)[0]
+        sizes = {row.key: row.value_bytes for step in store.census() for row in step.rows}
+        assert sizes == {foreign: 9, rate: 8, marked: 24}
+        with pytest.raises(BadConfig):
+            store.counter_set(foreign, 1)
+        assert store.delete(foreign) is not None
+        assert sum(step.counters for step in store.purge(1_800_000_000)) == 1
+    assert read_rows(path, "n") == ({}, {foreign: 5, rate: 5})
+
+
+@pytest.mark.parametrize(
+    ("settings", "version"),
+    [
+        ({b"lookup.default.hostname": b"mx"}, ""),
+        ({}, ""),
+        ({b"\x00\x11\x04\xc0\x31\x50\x19\xe0\x0c\x00": b"object"}, "0.16"),
+    ],
+)
+def test_the_version_and_the_servers_settings_are_read(path: Path, settings: dict[bytes, bytes], version: str) -> None:
+    put_rows(path, settings, {}, values="s")
+    with backend(path) as store:
+        assert store.detect_version() == version
+        if version != "0.16":
+            assert store.server_settings(["lookup."]) == {key.decode(): value.decode() for key, value in settings.items()}
+            assert store.server_settings(["queue."]) == {}
+    with backend(path, "0.16") as store:
+        assert store.server_settings(["lookup."]) is None
 
 
 # beside a live server
