@@ -50,12 +50,11 @@ def start_due(now: datetime | None = None) -> list[Run]:
 
 def is_due(store: Store, now: datetime) -> bool:
     """Whether a store was neither counted nor tried for its interval. Two queries."""
-    return now >= next_at(store, now)
+    return now >= next_after(store, Census.objects.filter(store=store).defer("classes", "details").first(), now)
 
 
-def next_at(store: Store, now: datetime) -> datetime:
-    """When the next count by itself is due."""
-    last = Census.objects.filter(store=store).defer("classes", "details").first()
+def next_after(store: Store, last: Census | None, now: datetime) -> datetime:
+    """When the next count by itself is due, after the last census. One query."""
     tried = Run.objects.filter(store=store, action=RunAction.CENSUS).order_by("-created_at").values_list("created_at", flat=True).first()
     known = [moment for moment in (last.at if last else None, tried) if moment is not None]
     if not known:

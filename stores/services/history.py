@@ -12,6 +12,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from stores.models import Census, Store
@@ -122,10 +123,28 @@ def curve(store: Store, name: str, slug: Slug | bool = False, now: datetime | No
     return [_point(census, _row(census, slug)) for census in found]
 
 
+def week_curve(past: Sequence[Census]) -> list[Point]:
+    """The curve of seven days from what `week` has read already."""
+    return [_point(census, census.total) for census in thinned(past, 84)]
+
+
 def week(store: Store, now: datetime | None = None) -> list[Census]:
     """A census of each hour of the last seven days, oldest first, with its classes. Two queries, about 0.5 MB at most."""
     chosen = _spread(store, 7 * DAY + HOUR, HOUR, now or timezone.now())
     return list(Census.objects.filter(pk__in=chosen).order_by("at").defer("details"))
+
+
+def week_of_all(now: datetime | None = None, width: int = 2 * HOUR) -> dict[str, list[Census]]:
+    """Totals of every store, one each two hours of the last week and the newest in any case, oldest first. Three queries."""
+    since = (now or timezone.now()) - timedelta(days=7, hours=2)
+    recent = Census.objects.filter(at__gt=since).order_by("at").values_list("pk", "store_id", "at")
+    chosen = {(store_id, int(at.timestamp() // width)): pk for pk, store_id, at in recent}
+    newest = Census.objects.filter(store=OuterRef("pk")).order_by("-at").values("pk")[:1]
+    latest = Store.objects.annotate(newest=Subquery(newest)).filter(newest__isnull=False).values_list("newest", flat=True)
+    found: dict[str, list[Census]] = {}
+    for census in Census.objects.filter(pk__in={*chosen.values(), *latest}).order_by("at").defer("classes", "details", "steps"):
+        found.setdefault(census.store_id, []).append(census)
+    return found
 
 
 def sparks(past: Sequence[Census], points: int = 56) -> dict[Slug, list[int]]:
@@ -221,11 +240,11 @@ def _spread(store: Store, length: int, width: int, now: datetime) -> list[int]:
     return list({int(at.timestamp() // width): pk for pk, at in found}.values())
 
 
-_NOTHING: Final = dict.fromkeys(("keys", "counters", "locks", "key_bytes", "value_bytes", "never", "expired"), 0)
+NOTHING: Final = dict.fromkeys(("keys", "counters", "locks", "key_bytes", "value_bytes", "never", "expired"), 0)
 
 
 def _row(census: Census, slug: Slug | bool) -> Mapping[str, Any]:
-    return next((row for row in census.classes if row["class"] == slug), _NOTHING)
+    return next((row for row in census.classes if row["class"] == slug), NOTHING)
 
 
 def _live(census: Census, slug: Slug) -> int:

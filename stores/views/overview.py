@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import Busy, NotSupported
-from stores.models import ACTIVE_STATES, AuditEntry, Census, Run, RunState, Store
+from stores.forms.keys import class_titles
+from stores.models import ACTIVE_STATES, AuditEntry, Census, Run, RunAction, RunState, Store
 from stores.services import census as censuses
-from stores.services import runs, schedules
+from stores.services import history, runs, schedules
+from stores.services.actor import SCHEDULE
 from stores.services.definitions import StoreInfo, list_stores
+from stores.services.filters import CUSTOM
 from stores.services.pulse import Pulse, ask_all
 from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
@@ -26,8 +28,6 @@ from stores.views.common import actor_of, go, page, show
 
 CHANGES = 12
 WEEK = timedelta(days=7)
-POINTS = 600
-"""Census points read for all sparklines together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,35 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Jump:
+    """A class whose live keys jumped."""
+
+    slug: str
+    title: str
+    change: int
+
+    @property
+    def fewer(self) -> int:
+        return -self.change
+
+
+@dataclass(frozen=True, slots=True)
+class Jumps:
+    """What a count saw jump: the largest two, and how many more."""
+
+    store_id: str
+    found: tuple[Jump, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happened: a run that ended, or an act of somebody."""
+    """Something that happened: a run that ended, an act of somebody, or classes that jumped."""
 
     at: datetime
     run: Run | None = None
     audit: AuditEntry | None = None
+    steps: Jumps | None = None
 
     @property
     def dot(self) -> str:
@@ -144,19 +167,19 @@ def totals(lines: Sequence[Line]) -> dict[str, int]:
 def store_lines(infos: Sequence[StoreInfo], active: Sequence[Run]) -> list[Line]:
     """One line a store; three queries for all of them together."""
     pulses = ask_all(info.store for info in infos if info.enabled and info.supported)
-    history = census_history()
+    past = history.week_of_all()
     ended = Run.objects.exclude(state__in=ACTIVE_STATES)
     last_runs = {run.store_id: run for run in Run.objects.filter(pk__in=_latest(ended))}
     purging = {run.store_id for run in active if run.action == "purge"}
-    return [_line(info, pulses.get(info.id), history.get(info.id, []), last_runs.get(info.id), info.id in purging) for info in infos]
+    return [_line(info, pulses.get(info.id), past.get(info.id, []), last_runs.get(info.id), info.id in purging) for info in infos]
 
 
-def _line(info: StoreInfo, pulse: Pulse | None, history: list[Census], last_run: Run | None, purging: bool) -> Line:
+def _line(info: StoreInfo, pulse: Pulse | None, past: list[Census], last_run: Run | None, purging: bool) -> Line:
     state, dot = state_of(info, pulse)
     if pulse is None and info.enabled and info.supported:
         state, dot = "no answer yet", "warn"
     health = pulse.health if pulse else None
-    census = history[-1] if history else None
+    census = past[-1] if past else None
     keys = census.total["keys"] + census.total["counters"] + census.total["locks"] if census else None
     next_runs = schedules.describe(info.purge, timezone.now()).next_runs if info.purge and not info.purge_paused else ()
     return Line(
@@ -172,22 +195,12 @@ def _line(info: StoreInfo, pulse: Pulse | None, history: list[Census], last_run:
         bytes=census.total["key_bytes"] + census.total["value_bytes"] if census else 0,
         expired=census.total["expired"] if census else 0,
         counted_at=census.at if census else None,
-        change=_change(history),
-        points=tuple(_keys(past) for past in history),
+        change=_change(past),
+        points=tuple(_keys(each) for each in past),
         next_purge=next_runs[0].at if next_runs else None,
         purging=purging,
         last_run=last_run,
     )
-
-
-def census_history() -> Mapping[str, list[Census]]:
-    """The censuses of the last week by store, oldest first, the newest of each in any case."""
-    recent = Census.objects.filter(at__gte=timezone.now() - WEEK).defer("classes", "details")[:POINTS]
-    newest = Census.objects.filter(pk__in=_latest(Census.objects.all())).defer("classes", "details")
-    found: dict[str, dict[int, Census]] = defaultdict(dict)
-    for census in [*newest, *recent]:
-        found[census.store_id][census.pk] = census
-    return {store_id: sorted(seen.values(), key=lambda census: census.at) for store_id, seen in found.items()}
 
 
 def _latest(rows: Any) -> Any:
@@ -199,23 +212,31 @@ def _keys(census: Census) -> int:
     return int(census.total["keys"] + census.total["counters"] + census.total["locks"])
 
 
-def _change(history: Sequence[Census]) -> str:
-    """Growth against the census that is a day old, give or take six hours."""
-    if len(history) < 2:
+def _change(past: Sequence[Census]) -> str:
+    """Growth against the count of the same time a day ago."""
+    grown = history.total_growth(past, most_days=1)
+    if grown is None:
         return ""
-    now = history[-1]
-    then = [past for past in history[:-1] if timedelta(hours=18) <= now.at - past.at <= timedelta(hours=30)]
-    if not then:
-        return ""
-    before, after = _keys(then[-1]), _keys(now)
-    if before == after:
+    if not grown.per_day:
         return "no change in a day"
-    return f"{100 * (after - before) / before:+.1f} % in a day".replace("-", "−") if before else f"+{words.count(after)} in a day"
+    change = f"{words.count(round(grown.per_day))} in a day"
+    if grown.share is None:
+        return f"+{change}"
+    return f"{100 * grown.share:+.1f} % in a day".replace("-", "−")
 
 
 def changes() -> list[Change]:
-    """The newest acts and ended runs, newest first; two queries."""
-    ended = Run.objects.filter(finished_at__isnull=False).order_by("-finished_at")[:CHANGES]
+    """The newest acts, ended runs and growth steps, newest first; three queries. Counts by schedule are no news unless they fail."""
+    quiet = Q(action=RunAction.CENSUS, started_by=SCHEDULE, state=RunState.DONE)
+    ended = Run.objects.filter(finished_at__isnull=False).exclude(quiet).order_by("-finished_at")[:CHANGES]
     acts = AuditEntry.objects.filter(run=None)[:CHANGES]
     found = [Change(run.finished_at or run.created_at, run=run) for run in ended] + [Change(act.at, audit=act) for act in acts]
+    found += [Change(census.at, steps=_jumps(census)) for census in history.recent_steps(timezone.now() - WEEK, CHANGES)]
     return sorted(found, key=lambda change: change.at, reverse=True)[:CHANGES]
+
+
+def _jumps(census: Census) -> Jumps:
+    titles = class_titles()
+    found = history.steps_of(census)
+    jumps = tuple(Jump(step.slug or CUSTOM, titles.get(step.slug or CUSTOM, ""), step.change) for step in found[:2])
+    return Jumps(census.store_id, jumps, len(found) - len(jumps))

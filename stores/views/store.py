@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -15,14 +16,19 @@ from django.views.decorators.http import require_POST, require_safe
 
 from stores import keyclasses
 from stores.errors import StoreError
-from stores.forms.keys import OWN_KEYS
+from stores.forms.keys import OWN_KEYS, class_titles
 from stores.models import Census, RunAction, Store
 from stores.services import census as censuses
-from stores.services import definitions, runs, schedules
+from stores.services import census_schedule, definitions, history, runs, schedules
+from stores.services.filters import CUSTOM
+from stores.services.history import Step
 from stores.services.pulse import ask
+from stores.services.store_checks import STATIC
 from stores.services.tally import BUCKETS
+from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
-from stores.types import Check, CheckState
+from stores.types import Check, CheckState, Entry, Kind
+from stores.views import growth
 from stores.views.common import actor_of, go, show, store_page
 
 TEMPLATE = "stores/store.html"
@@ -44,6 +50,55 @@ class ClassLine:
     expired: int
     new_family: bool
     left_over: bool
+    growth: float | None
+    """Keys a day, None while there is no count of a day ago."""
+    step: Step | None
+    """A jump within the last day."""
+    points: tuple[int, ...]
+    """Keys over the last week."""
+
+    @property
+    def spark_label(self) -> str:
+        low, high = min(self.points, default=0), max(self.points, default=0)
+        return f"{self.title}, 7 days: {words.count(low)} to {words.count(high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """A row among the largest; `key` None where the key itself is a secret."""
+
+    title: str
+    key: bytes | None
+    label: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The subjects of a class that own the most keys."""
+
+    slug: str
+    title: str
+    found: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the counts of a week say of each class."""
+
+    growth: Mapping[str | None, history.Growth]
+    total: history.Growth | None
+    steps: Mapping[str | None, Step]
+    week: Sequence[Census]
+    sparks: Mapping[str | None, list[int]]
+
+    @classmethod
+    def of(cls, store: Store) -> Past:
+        """Two queries."""
+        week = history.week(store)
+        since = timezone.now() - timedelta(days=1)
+        jumps = {step.slug: step for census in week if census.at > since for step in history.steps_of(census)}
+        return cls(history.growth(week), history.total_growth(week), jumps, week, history.sparks(week))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +120,29 @@ def store(request: HttpRequest, store: Store) -> HttpResponse:
     """The store's page. It opens also while the store is down: the figures are of the last census and say so."""
     census = censuses.latest(store)
     info = definitions.info(store)
-    context: dict[str, Any] = {"store": store, "info": info, "census": census} | counting(store, census)
+    past = Past.of(store)
+    context: dict[str, Any] = {"store": store, "info": info, "census": census} | counting(store, census, past)
+    if request.headers.get("HX-Target") == "growth":
+        return show(request, "stores/shared/growth_card.html", context | growth.card(store, growth.range_of(request)))
     if request.headers.get("HX-Request"):
         return show(request, TEMPLATE, context, fragment="classes")
     pulse = ask(store)
     state, dot = state_of(info, pulse)
     schedule = schedules.describe(store.purge_frequency, timezone.now()) if store.purge_frequency else None
     context |= {"pulse": pulse, "state": state, "dot": dot, "schedule": schedule, "last_purge": runs.latest(store)}
+    context |= growth.card(store, growth.range_of(request), past.week) | {"largest": largest(store, census), "subjects": subjects(census)}
+    context |= {"intervals": census_schedule.INTERVALS, "next_count": next_count(store, census)}
     context |= {"bars": time_bars(store, census), "checks": tested(store) if "checks" in request.GET else None}
     return show(request, TEMPLATE, context)
 
 
-def counting(store: Store, census: Census | None) -> dict[str, Any]:
+def counting(store: Store, census: Census | None, past: Past) -> dict[str, Any]:
     """The class table and the census that is under way."""
-    lines = class_lines(store, census)
+    lines = class_lines(store, census, past)
     return {
         "lines": lines,
+        "growth_total": past.total,
+        "sparks": any(len(line.points) > 1 for line in lines),
         "run": next(iter(runs.active(store, RunAction.CENSUS)), None),
         "failed": failed_since(store, census),
         "keys": sum(line.keys for line in lines),
@@ -104,7 +166,7 @@ def count(request: HttpRequest, store: Store) -> HttpResponse:
     run = censuses.start(actor_of(request), store)
     if request.headers.get("HX-Request"):
         census = censuses.latest(store)
-        context = {"store": store, "info": definitions.info(store), "census": census} | counting(store, census)
+        context = {"store": store, "info": definitions.info(store), "census": census} | counting(store, census, Past.of(store))
         return show(request, TEMPLATE, context, fragment="classes")
     return go(request, reverse("stores:store", args=[store.pk]), f"A count of {run.store_name} has started.")
 
@@ -126,18 +188,49 @@ def tested(store: Store) -> list[Check]:
         return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
 
 
-def class_lines(store: Store, census: Census | None) -> list[ClassLine]:
+def next_count(store: Store, census: Census | None) -> datetime | None:
+    """When the store is counted by itself next; None when it is not."""
+    return census_schedule.next_after(store, census, timezone.now()) if store.census_minutes and store.enabled else None
+
+
+def largest(store: Store, census: Census | None) -> list[Largest]:
+    """The largest rows of the last count."""
+    titles = class_titles()
+    found = []
+    for row in (census.details.get("largest", []) if census else [])[:8]:
+        key = None if row["key_hex"] is None else bytes.fromhex(row["key_hex"])
+        found.append(Largest(titles[row["class"] or CUSTOM], key, "" if key is None else _subject(store, key), row["bytes"]))
+    return found
+
+
+def _subject(store: Store, key: bytes) -> str:
+    """A key in words, without its value."""
+    kind: keyclasses.StoreKind = "static" if store.type == STATIC else "data"
+    return keyclasses.decode(Entry(key, Kind.UNKNOWN, b""), store.effective_version, kind, 0).label
+
+
+def subjects(census: Census | None) -> list[Subjects]:
+    """By class, the subjects with several keys."""
+    titles, found = class_titles(), []
+    for slug, rows in groupby(census.details.get("subjects", []) if census else [], key=lambda row: row.get("class")):
+        several = tuple(row for row in rows if row["keys"] > 1)[:3]
+        if slug and several:
+            found.append(Subjects(slug, titles[slug], several))
+    return found
+
+
+def class_lines(store: Store, census: Census | None, past: Past) -> list[ClassLine]:
     """The census by class, families apart."""
     lines: list[ClassLine] = []
     family = ""
     for row in census.classes if census else []:
-        line = _class_line(store, row, family)
+        line = _class_line(store, row, family, past)
         family = _family(row["class"])
         lines.append(line)
     return lines
 
 
-def _class_line(store: Store, row: Mapping[str, Any], family: str) -> ClassLine:
+def _class_line(store: Store, row: Mapping[str, Any], family: str, past: Past) -> ClassLine:
     slug = row["class"]
     found = keyclasses.CLASSES.get(slug or "")
     return ClassLine(
@@ -151,6 +244,9 @@ def _class_line(store: Store, row: Mapping[str, Any], family: str) -> ClassLine:
         expired=row["expired"],
         new_family=bool(family) and family != _family(slug),
         left_over=bool(found and found.left_over(store.effective_version)),
+        growth=past.growth[slug].per_day if slug in past.growth else None,
+        step=past.steps.get(slug),
+        points=tuple(past.sparks.get(slug, ())),
     )
 
 

@@ -1,0 +1,190 @@
+"""How a store grew: a curve of any range and class, the same as a table, and two counts side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from stores.errors import BadConfig, KeyNotFound
+from stores.forms.keys import class_titles
+from stores.models import Census, Store
+from stores.services import census_schedule, history
+from stores.services.filters import CUSTOM
+from stores.services.history import RANGES, Point
+from stores.templatetags import words
+from stores.views.common import actor_of, go, show, store_page
+
+DEFAULT: Final = "7d"
+CHOICES: Final = 200
+"""Counts to choose from for a comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableLine:
+    """A point, and how it differs from the one before."""
+
+    point: Point
+    before: int | None
+    change: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """A class in two counts."""
+
+    slug: str
+    title: str
+    before: int
+    after: int
+    expired: int
+    bytes: int
+
+    @property
+    def change(self) -> int:
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A count to choose."""
+
+    pk: int
+    label: str
+
+
+def range_of(request: HttpRequest) -> str:
+    """The range of the address; seven days where there is none or an unknown one."""
+    name = request.GET.get("range", "")
+    return name if name in RANGES else DEFAULT
+
+
+def card(store: Store, name: str, week: Sequence[Census] = ()) -> dict[str, Any]:
+    """What the growth card of a store's page shows; no query where the counts of the week are known."""
+    points = history.week_curve(week) if week and name == DEFAULT else history.curve(store, name)
+    return {"range": name, "points": points, "label": spoken(f"Keys of {store.pk}", points)}
+
+
+@require_safe
+@store_page
+def growth(request: HttpRequest, store: Store) -> HttpResponse:
+    """The large curve. Reads only censuses, asks no store."""
+    slug, name = request.GET.get("class", ""), range_of(request)
+    titles = class_titles()
+    if slug and slug not in titles:
+        raise BadConfig(f'There is no key class "{slug[:40]}".', field="class")
+    points = history.curve(store, name, False if not slug else None if slug == CUSTOM else slug)
+    subject = titles[slug] if slug else store.pk
+    latest = Census.objects.filter(store=store).defer("details").first()
+    met = {row["class"] or CUSTOM for row in latest.classes} if latest else set()
+    context = {
+        "store": store,
+        "range": name,
+        "slug": slug,
+        "points": points,
+        "last": points[-1] if points else None,
+        "title": headline(subject, points),
+        "label": spoken(subject, points),
+        "table": table(points),
+        "classes": [{"slug": known, "title": title} for known, title in titles.items() if known in met or known == slug],
+    }
+    return show(request, "stores/growth.html", context, fragment="growth")
+
+
+@require_safe
+@store_page
+def compare(request: HttpRequest, store: Store) -> HttpResponse:
+    """Two counts by class; without a choice the newest and the one a day before."""
+    known = list(Census.objects.filter(store=store).defer("classes", "details", "steps")[:CHOICES])
+    context: dict[str, Any] = {"store": store, "title": f"Two counts of {store.pk}"}
+    context["choices"] = [
+        Choice(one.pk, f"{words.absolute(one.at.timestamp(), 'short')}: {words.plural(history.keys_of(one.total), 'key')}") for one in known
+    ]
+    if len(known) > 1:
+        before, after = sorted((_asked(request, store, "from", _day_before(known)), _asked(request, store, "to", known[0])), key=_moment)
+        lines = diff(before, after)
+        whole = _line("", "", before.total, after.total)
+        context |= {"before": before, "after": after, "lines": lines, "all": whole, "apart": (after.at - before.at).total_seconds()}
+        context["title"] = (
+            f"{words.plural(abs(whole.change), 'key')} {'fewer' if whole.change < 0 else 'more'}"
+            if whole.change
+            else "As many keys as before"
+        )
+    return show(request, "stores/compare.html", context)
+
+
+@require_POST
+@store_page
+def every(request: HttpRequest, store: Store) -> HttpResponse:
+    """Set how often the store is counted by itself."""
+    text = request.POST.get("minutes", "")
+    census_schedule.set_interval(actor_of(request), store, int(text) if text.isascii() and text.isdigit() and len(text) < 8 else -1)
+    said = dict(census_schedule.INTERVALS)[store.census_minutes].lower()
+    return go(request, reverse("stores:store", args=[store.pk]), f"{store.pk} is counted {said}.")
+
+
+def diff(before: Census, after: Census) -> list[DiffLine]:
+    """Every class of either count, the largest change first."""
+    titles = class_titles()
+    then, now = ({row["class"] or CUSTOM: row for row in census.classes} for census in (before, after))
+    lines = [_line(slug, titles.get(slug, slug), then.get(slug), now.get(slug)) for slug in then | now]
+    return sorted(lines, key=lambda line: (-abs(line.change), -abs(line.bytes), line.title))
+
+
+def table(points: list[Point]) -> list[TableLine]:
+    """Newest first."""
+    lines = [TableLine(point, before.id if before else None, point.keys - before.keys if before else None)
+             for before, point in zip([None, *points], points, strict=False)]  # fmt: skip
+    return lines[::-1]
+
+
+def headline(subject: str, points: list[Point]) -> str:
+    """What happened in one sentence."""
+    if len(points) < 2:
+        return f"{subject}: {words.plural(points[0].keys, 'key')}" if points else f"Growth of {subject}"
+    change = points[-1].keys - points[0].keys
+    if not change:
+        return f"{subject} has as many keys as before"
+    return f"{subject} {'grew' if change > 0 else 'shrank'} by {words.plural(abs(change), 'key')}"
+
+
+def spoken(subject: str, points: list[Point]) -> str:
+    """The curve for readers who do not see it."""
+    if not points:
+        return f"{subject}: not counted in this time"
+    low, high = min(point.keys for point in points), max(point.keys for point in points)
+    return f"{subject}: between {words.count(low)} and {words.count(high)} keys, {words.count(points[-1].keys)} at the last count"
+
+
+def _asked(request: HttpRequest, store: Store, name: str, default: Census) -> Census:
+    text = request.GET.get(name, "")
+    wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0 if text else default.pk
+    found = Census.objects.filter(store=store, pk=wanted).defer("details").first()
+    if found is None:
+        raise KeyNotFound("That count is not kept any more.", "Choose another one; counts are kept further apart as they grow old.")
+    return found
+
+
+def _day_before(known: list[Census]) -> Census:
+    newest = known[0].at.timestamp()
+    return min(known[1:], key=lambda census: abs(newest - history.DAY - census.at.timestamp()))
+
+
+def _moment(census: Census) -> Any:
+    return census.at
+
+
+def _line(slug: str, title: str, before: Any, after: Any) -> DiffLine:
+    then, now = before or history.NOTHING, after or history.NOTHING
+    return DiffLine(
+        slug,
+        title,
+        history.keys_of(then),
+        history.keys_of(now),
+        int(now["expired"]) - int(then["expired"]),
+        history.bytes_of(now) - history.bytes_of(then),
+    )
