@@ -108,7 +108,7 @@ def stamp() -> "dict[str, str]":
 
 
 def fresh(kind: str) -> bool:
-    return VENV_PYTHON.exists() and wanted(kind).items() <= stamp().items()
+    return os.access(VENV_PYTHON, os.X_OK) and wanted(kind).items() <= stamp().items()
 
 
 def refresh(kind: str) -> None:
@@ -133,7 +133,7 @@ def refresh(kind: str) -> None:
 
 def usable() -> bool:
     """Whether `.venv` is a whole environment of this Python version."""
-    if not VENV_PYTHON.exists():
+    if not os.access(VENV_PYTHON, os.X_OK):
         return False
     code = "import sys; print('{}.{}'.format(*sys.version_info[:2]))"
     result = subprocess.run([str(VENV_PYTHON), "-I", "-c", code], capture_output=True, text=True, check=False)
