@@ -8,7 +8,26 @@ from django.urls import path, register_converter
 
 from stores.errors import BadConfig
 from stores.services.keytokens import key_of, token_of
-from stores.views import account, audit, bulk, console, find, growth, importer, key, keys, overview, purge, runs, settings, store, trash
+from stores.views import (
+    account,
+    act,
+    audit,
+    bulk,
+    console,
+    find,
+    growth,
+    importer,
+    key,
+    keys,
+    limited,
+    overview,
+    purge,
+    runs,
+    settings,
+    store,
+    tokens,
+    trash,
+)
 
 app_name = "stores"
 
@@ -38,6 +57,9 @@ urlpatterns = [
     path("theme/", account.theme, name="theme"),
     path("count/", overview.count_all, name="count-all"),
     path("find/", find.find, name="find"),
+    path("limited/", limited.limited, name="limited"),
+    path("limited/<str:store_id>/<slug:slug>/", limited.limited_class, name="limited-class"),
+    path("act/", act.act, name="act"),
     path("trash/", trash.trash, name="trash"),
     path("trash/restore/", trash.trash_restore, name="trash-restore"),
     path("runs/", runs.runs, name="runs"),
@@ -46,6 +68,8 @@ urlpatterns = [
     path("lookups/", console.lookups, name="lookups"),
     path("audit/", audit.audit, name="audit"),
     path("settings/", settings.settings, name="settings"),
+    path("settings/tokens/", tokens.tokens, name="tokens"),
+    path("settings/tokens/<int:token_id>/revoke/", tokens.token_revoke, name="token-revoke"),
     path("import/", importer.upload, name="import"),
     path("import/preview/", importer.preview, name="import-preview"),
     path("import/preview/<str:store_id>/", importer.tried, name="import-tried"),

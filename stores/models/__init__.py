@@ -4,10 +4,12 @@ from stores.models.history import AuditEntry, TrashEntry
 from stores.models.limits import ImportedLimits
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
+from stores.models.token import ApiToken
 
 __all__ = [
     "ACTIVE_STATES",
     "VERSIONS",
+    "ApiToken",
     "AuditEntry",
     "Census",
     "DefaultLookupStore",

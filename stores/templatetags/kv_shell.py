@@ -24,7 +24,7 @@ SECTIONS: Mapping[str, str] = {
     "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
     "purge": "purge", "schedule": "purge",
     "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs", "lookups": "lookups", "audit": "audit",
-    "settings": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
+    "settings": "settings", "tokens": "settings", "token-revoke": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
     "store-delete": "settings", "import": "settings", "import-preview": "settings", "import-done": "settings",
 }  # fmt: skip
 """Which page of the bar a route belongs to."""

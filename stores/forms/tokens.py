@@ -1,0 +1,36 @@
+"""Making a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from stores.forms.base import StyledForm
+from stores.models import Store
+from stores.services.tokens import SCOPES
+
+WORDS = {
+    "read": "Read: keys, counts, runs, trash, lookups",
+    "edit": "Edit: write, delete and restore keys",
+    "purge": "Purge: start, pause and cancel runs",
+    "admin": "Everything: definitions, schedules and the audit too",
+}
+
+
+class TokenForm(StyledForm):
+    name = forms.CharField(label="Name", max_length=80, help_text="What will use it.")
+    scopes = forms.MultipleChoiceField(
+        label="It may", choices=[(s, WORDS[s]) for s in SCOPES], initial=["read"], widget=forms.CheckboxSelectMultiple
+    )
+    stores = forms.MultipleChoiceField(
+        label="Only these stores", required=False, widget=forms.CheckboxSelectMultiple, help_text="None chosen: all stores."
+    )
+    expires_at = forms.DateTimeField(
+        label="Until", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="Empty: until it is revoked."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ids = Store.objects.values_list("pk", flat=True)
+        self.fields["stores"].choices = [(name, name) for name in ids]  # type: ignore[attr-defined]

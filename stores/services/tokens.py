@@ -1,0 +1,130 @@
+"""API tokens: made once, kept as digests, checked and counted on each request."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import models, transaction
+from django.utils import timezone
+
+from stores.errors import BadConfig, KeyNotFound, StoreError
+from stores.models import ApiToken, Store
+from stores.services import audit
+from stores.services.actor import Actor
+
+PREFIX: Final = "kva_"
+SCOPES: Final = ("read", "edit", "purge", "admin")
+PER_MINUTE: Final = 600
+"""Requests a token may make in a minute unless KVADMIN_API_RATE says otherwise."""
+API: Final = "api"
+
+
+class NotAllowed(StoreError):
+    """The token is good, but not for this."""
+
+    code = "not-allowed"
+    status = 403
+
+
+class TooMany(StoreError):
+    """The token has used up its minute."""
+
+    code = "too-many-requests"
+    status = 429
+
+
+def issue(
+    actor: Actor, name: str, scopes: Sequence[str], stores: Sequence[str] = (), expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """A new token of the actor's and its secret, which is not kept. Raises BadConfig that names the field."""
+    if not name.strip():
+        raise BadConfig("A token needs a name.", "Say what will use it.", "name")
+    wrong = [scope for scope in scopes if scope not in SCOPES]
+    if wrong or not scopes:
+        raise BadConfig(f"A token needs scopes out of {', '.join(SCOPES)}.", "Choose at least one.", "scopes")
+    unknown = set(stores) - set(Store.objects.filter(pk__in=stores).values_list("pk", flat=True))
+    if unknown:
+        raise BadConfig(f"There is no store {sorted(unknown)[0]}.", "Choose stores that are defined.", "stores")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise BadConfig("The token would have expired already.", "Choose a later time.", "expires_at")
+    if actor.user_id is None:
+        raise BadConfig("A token belongs to an account.", "Make it signed in.", "owner")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        token = ApiToken.objects.create(
+            name=name.strip()[:80],
+            owner_id=actor.user_id,
+            digest=_digest(secret),
+            hint=secret[-4:],
+            scopes=[scope for scope in SCOPES if scope in scopes],
+            stores=sorted(stores),
+            expires_at=expires_at,
+        )
+        audit.record(actor, "token-add", after={"token": token.name, "scopes": token.scopes, "stores": token.stores})
+    return token, secret
+
+
+def revoke(actor: Actor, token_id: int) -> ApiToken:
+    """End a token for good. Raises KeyNotFound; ending it twice changes nothing."""
+    token = ApiToken.objects.filter(pk=token_id).first()
+    if token is None:
+        raise KeyNotFound("There is no such token.")
+    if token.revoked_at is None:
+        with transaction.atomic():
+            token.revoked_at = timezone.now()
+            token.save(update_fields=["revoked_at"])
+            audit.record(actor, "token-revoke", before={"token": token.name})
+    return token
+
+
+def listed() -> list[ApiToken]:
+    """All tokens, newest first, ended ones included."""
+    return list(ApiToken.objects.select_related("owner"))
+
+
+def find(secret: str) -> ApiToken | None:
+    """The living token of a secret whose owner may sign in, or None. Two queries, one a day more to note the use."""
+    if not secret.startswith(PREFIX) or len(secret) > 100:
+        return None
+    token = ApiToken.objects.select_related("owner").filter(digest=_digest(secret), revoked_at=None, owner__is_active=True).first()
+    if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
+        return None
+    _count(token)
+    return token
+
+
+def actor_of(token: ApiToken, address: str | None) -> Actor:
+    """The owner, acting through the token."""
+    return Actor(f"{token.owner.get_username()} ({token.name})"[:150], API, token.owner_id, address)
+
+
+def require(token: ApiToken, scope: str, store_id: str = "") -> None:
+    """Raise NotAllowed when the token lacks the scope (admin has all) or may not touch the store."""
+    if scope not in token.scopes and "admin" not in token.scopes:
+        raise NotAllowed(f"This token lacks the scope {scope}.", "Use a token that has it.")
+    if store_id and token.stores and store_id not in token.stores:
+        raise NotAllowed(f"This token may not touch the store {store_id}.", "Use a token for that store.")
+
+
+def _count(token: ApiToken) -> None:
+    """Count the request in its minute, shared by all processes through the database. Raises TooMany."""
+    minute = int(time.time() // 60)
+    limit = getattr(settings, "KVADMIN_API_RATE", PER_MINUTE)
+    mine = ApiToken.objects.filter(pk=token.pk)
+    if mine.filter(window=minute, used__gte=limit).exists():
+        raise TooMany(f"This token may make {limit} requests a minute.", "Wait for the next minute.")
+    now = timezone.now()
+    fresh = {"last_used_at": now} if token.last_used_at is None or now - token.last_used_at > timedelta(seconds=30) else {}
+    changed = mine.filter(window=minute).update(used=models.F("used") + 1, **fresh)
+    if not changed:
+        mine.exclude(window=minute).update(window=minute, used=1, last_used_at=now)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,254 @@
+"""The JSON API: tokens and scopes, keys with conditions, masking, problems, and every route asked without a token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
+from stores.api.v1 import api
+from stores.errors import BadConfig
+from stores.models import ApiToken, AuditEntry, Store, TrashEntry
+from stores.services import tokens
+from stores.services.actor import Actor
+from stores.services.keytokens import token_of
+from tests.fixtures_path import ROOT
+from tests.services.conftest import captured as captured
+from tests.services.conftest import memory as memory
+from tests.services.conftest import new_memory, plant, plant_counter, soon, stored
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def owner(db: None, django_user_model: Any) -> Actor:
+    user = django_user_model.objects.create_user("ana", password="not used here")
+    return Actor("ana", "page", user.pk)
+
+
+def caller(owner: Actor, *scopes: str, stores: tuple[str, ...] = ()) -> Call:
+    """A function that asks the API with a token of these scopes."""
+    _, secret = tokens.issue(owner, "test", scopes, stores)
+    client = Client()
+
+    def call(method: str, path: str, body: Any = None, **headers: str) -> Any:
+        sent = {"Authorization": f"Bearer {secret}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        data = None if body is None else json.dumps(body)
+        return client.generic(method, f"/api/v1{path}", data or "", content_type="application/json", headers=sent)
+
+    return call
+
+
+def test_keys_are_listed_written_and_deleted_conditionally(owner: Actor, memory: Store) -> None:
+    call = caller(owner, "read", "edit")
+    made = call("PUT", f"/stores/mem/keys/{token_of(b'k')}", {"value": "one", "expires": "1h"}, If_None_Match="*")
+    assert made.status_code == 200, made.content
+    etag = made["ETag"]
+    assert call("PUT", f"/stores/mem/keys/{token_of(b'k')}", {"value": "x"}, If_None_Match="*").status_code in (409, 412)
+    stale = call("PUT", f"/stores/mem/keys/{token_of(b'k')}", {"value": "two"}, If_Match='"wrong"')
+    assert stale.status_code == 412
+    assert stale["Content-Type"] == "application/problem+json"
+    changed = call("PUT", f"/stores/mem/keys/{token_of(b'k')}", {"value_hex": "00ff"}, If_Match=etag)
+    assert changed.status_code == 200
+    assert changed.json()["value_hex"] == "00ff"
+    assert changed.json()["expires_at"] == made.json()["expires_at"]
+    never = call("PATCH", f"/stores/mem/keys/{token_of(b'k')}", {"expires": None})
+    assert never.json()["expires_at"] is None
+    listed = call("GET", "/stores/mem/keys?prefix=6b").json()
+    assert [row["key_hex"] for row in listed["keys"]] == ["6b"]
+    assert listed["complete"] is True
+    assert call("DELETE", f"/stores/mem/keys/{token_of(b'k')}").status_code == 200
+    assert stored(memory, b"k") is None
+    assert call("GET", f"/stores/mem/keys/{token_of(b'k')}").status_code == 404
+    trash = call("GET", "/trash?store=mem").json()["entries"]
+    restored = call("POST", f"/trash/{trash[0]['id']}/restore", {})
+    assert restored.status_code == 200
+    found = stored(memory, b"k")
+    assert found is not None
+    assert found.value == b"\x00\xff"
+    assert AuditEntry.objects.filter(via="api", action="delete").count() == 1
+
+
+def test_counters_are_set_and_added_to(owner: Actor, memory: Store) -> None:
+    call = caller(owner, "edit", "read")
+    assert call("PUT", f"/stores/mem/keys/{token_of(b'c')}/counter", {"number": 5}).json()["counter"] == 5
+    assert call("POST", f"/stores/mem/keys/{token_of(b'c')}/increment", {"by": -7}).json()["counter"] == -2
+    wrong = call("PUT", f"/stores/mem/keys/{token_of(b'c')}/counter", {"number": 1 << 70})
+    assert wrong.status_code == 422
+
+
+def test_pages_follow_the_cursor(owner: Actor, memory: Store) -> None:
+    for number in range(25):
+        plant(memory, b"key%02d" % number)
+    call, seen, cursor = caller(owner, "read"), [], ""
+    for _ in range(10):
+        page = call("GET", f"/stores/mem/keys?limit=10&cursor={cursor}").json()
+        seen += [row["key_hex"] for row in page["keys"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == [(b"key%02d" % number).hex() for number in range(25)]
+    assert call("GET", "/stores/mem/keys?limit=0").json()["field"] == "limit"
+    assert call("GET", "/stores/mem/keys?prefix=xyz").json()["field"] == "prefix"
+    assert call("GET", "/stores/mem/keys?class=rate-auth").json()["keys"] == []
+
+
+def test_codes_and_their_values_stay_masked(owner: Actor, captured: Callable[..., Store]) -> None:
+    captured("stalwart-0.11.8/sqlite/memstore-final.db")
+    answer = caller(owner, "read")("GET", "/stores/memstore/keys?class=oauth")
+    rows = answer.json()["keys"]
+    assert rows
+    for row in rows:
+        assert row["masked"] is True
+        assert row["key_hex"] is None
+        assert row["value_hex"] is None
+        assert row["key"].startswith("~")
+    again = caller(owner, "read")("GET", f"/stores/memstore/keys/{rows[0]['key']}").json()
+    assert again["label"] == rows[0]["label"]
+
+
+def test_scopes_and_stores_of_a_token_are_kept(owner: Actor, memory: Store) -> None:
+    new_memory("other")
+    plant(memory, b"k", b"v")
+    reader, mine = caller(owner, "read"), caller(owner, "read", "edit", stores=("other",))
+    path = f"/stores/mem/keys/{token_of(b'k')}"
+    for method, body in (("PUT", {"value": "x"}), ("PATCH", {"expires": None}), ("DELETE", None)):
+        refused = reader(method, path, body)
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "not-allowed"
+    assert reader("POST", "/stores/mem/purge", {}).status_code == 403
+    assert reader("PATCH", "/stores/mem", {"read_only": True}).status_code == 403
+    assert reader("GET", "/audit").status_code == 403
+    assert mine("GET", path).status_code == 403
+    assert [row["id"] for row in mine("GET", "/stores").json()] == ["other"]
+    assert mine("POST", "/lookups/evaluate", {"expression": "1"}).status_code == 403
+    assert mine("POST", "/lookups", {"function": "key_get", "store": "", "key": "k"}).status_code == 403
+    assert stored(memory, b"k") is not None
+
+
+def test_a_token_ends_when_revoked_expired_or_its_owner_leaves(owner: Actor, memory: Store, django_user_model: Any) -> None:
+    token, secret = tokens.issue(owner, "short", ["read"], expires_at=timezone.now() + timedelta(hours=1))
+    assert tokens.find(secret) is not None
+    assert secret not in json.dumps(list(ApiToken.objects.values("name", "digest", "hint")))
+    ApiToken.objects.filter(pk=token.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert tokens.find(secret) is None
+    ApiToken.objects.filter(pk=token.pk).update(expires_at=None)
+    assert tokens.find(secret) is not None
+    django_user_model.objects.update(is_active=False)
+    assert tokens.find(secret) is None
+    django_user_model.objects.update(is_active=True)
+    tokens.revoke(owner, token.pk)
+    assert tokens.find(secret) is None
+
+
+def test_a_token_has_so_many_requests_a_minute(owner: Actor, memory: Store, settings: Any) -> None:
+    settings.KVADMIN_API_RATE = 3
+    call = caller(owner, "read")
+    codes = {call("GET", "/stores").status_code for _ in range(3)}
+    assert codes == {200}
+    refused = call("GET", "/stores")
+    assert refused.status_code == 429
+    assert refused.json()["code"] == "too-many-requests"
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes", "stores", "field"),
+    [("", ["read"], [], "name"), ("a", [], [], "scopes"), ("a", ["root"], [], "scopes"), ("a", ["read"], ["nosuch"], "stores")],
+)
+def test_a_token_that_makes_no_sense_is_refused(owner: Actor, name: str, scopes: list[str], stores: list[str], field: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        tokens.issue(owner, name, scopes, stores)
+    assert caught.value.field == field
+    assert not ApiToken.objects.exists()
+
+
+def _routes() -> list[tuple[str, str]]:
+    found = []
+    for path, methods in api.get_openapi_schema(path_prefix="/api/v1/")["paths"].items():
+        found += [(method.upper(), path) for method in methods]
+    return found
+
+
+FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1"}
+
+
+@pytest.mark.parametrize(("method", "path"), _routes(), ids=lambda part: str(part).replace("/", "."))
+def test_every_route_asks_for_a_token(method: str, path: str, memory: Store) -> None:
+    for name, value in FILLED.items():
+        path = path.replace(name, value)
+    for headers in ({}, {"Authorization": "Bearer kva_wrong"}):
+        answer = Client().generic(method, path, "{}", content_type="application/json", headers=headers)
+        assert answer.status_code == 401, answer.content
+        assert answer["Content-Type"] == "application/problem+json"
+    assert TrashEntry.objects.count() == 0
+
+
+def test_purges_counts_and_runs(owner: Actor, memory: Store, django_capture_on_commit_callbacks: Any) -> None:
+    plant(memory, b"old", b"", soon(-60))
+    plant_counter(memory, b"\x05\xc0\x00\x02\x01" + bytes(8), 3, soon(-60))
+    call = caller(owner, "read", "purge")
+    assert call("GET", "/stores/mem/census").status_code == 404
+    with django_capture_on_commit_callbacks(execute=True):
+        counted = call("POST", "/stores/mem/census")
+    assert counted.status_code == 202
+    assert call("GET", "/stores/mem/census").json()["total"]["expired"] == 2
+    with django_capture_on_commit_callbacks(execute=True):
+        started = call("POST", "/stores/mem/purge", {"pace": "fast"})
+    assert started.status_code == 202
+    run = call("GET", f"/runs/{started.json()['id']}").json()
+    assert (run["state"], run["values"], run["counters"]) == ("done", 1, 1)
+    assert [item["action"] for item in call("GET", "/runs").json()["runs"]] == ["purge", "census"]
+    assert call("GET", "/runs/nonsense").status_code == 404
+
+
+def test_definitions_and_schedules_are_for_admins(owner: Actor, memory: Store) -> None:
+    call = caller(owner, "admin")
+    made = call("POST", "/stores", {"id": "words", "type": "static", "entries": [["a", "1"]]})
+    assert made.status_code == 201, made.content
+    assert call("POST", "/stores", {"id": "words", "type": "static"}).json()["field"] == "id"
+    assert call("PATCH", "/stores/words", {"read_only": True}).json()["read_only"] is True
+    wrong = call("PUT", "/stores/mem/schedule", {"frequency": "0 25 *"})
+    assert wrong.status_code == 422
+    assert call("DELETE", "/stores/words").status_code == 204
+    assert call("GET", "/stores/words").status_code == 404
+
+
+def test_lookups_answer_as_stalwart_does(owner: Actor, memory: Store) -> None:
+    call = caller(owner, "read", "edit")
+    assert call("POST", "/lookups", {"function": "key_set", "key": "a", "value": "b"}).json() == {"store": "mem", "result": True}
+    assert call("POST", "/lookups", {"function": "key_get", "store": "mem", "key": "a"}).json()["result"] == "b"
+    assert call("POST", "/lookups", {"function": "counter_incr", "key": "n", "number": 4}).json()["result"] == 4
+    assert call("POST", "/lookups", {"function": "key_get", "store": "nosuch", "key": "a"}).status_code == 404
+    answer = call("POST", "/lookups/evaluate", {"expression": "key_get('mem', x) + 1", "variables": {"x": "a"}}).json()
+    assert answer["result"] == "b1"
+    assert answer["trace"][0]["hit"] is True
+
+
+def test_the_token_page_shows_a_secret_once(client: Client, owner: Actor, memory: Store, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.get())
+    made = client.post(reverse("stores:tokens"), {"name": "monitor", "scopes": ["read"]})
+    html = made.content.decode()
+    assert "kva_" in html
+    secret = "kva_" + html.partition("kva_")[2].partition("<")[0]
+    assert tokens.find(secret) is not None
+    assert secret not in client.get(reverse("stores:tokens")).content.decode()
+    assert client.post(reverse("stores:tokens"), {"name": "", "scopes": []}).status_code == 422
+    client.post(reverse("stores:token-revoke", args=[ApiToken.objects.get().pk]))
+    assert tokens.find(secret) is None
+
+
+def test_the_description_names_every_route() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    words = {"{store_id}": "{id}", "{run_id}": "{id}", "{trash_id}": "{id}", "/api/v1": "", "/{act}": ""}
+    for _, path in _routes():
+        for old, new in words.items():
+            path = path.replace(old, new)
+        last = path.rpartition("/")[2]
+        assert path in text or f"…/{last}" in text, path
