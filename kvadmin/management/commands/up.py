@@ -10,6 +10,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -59,8 +60,8 @@ class Installation:
         self._notes()
         try:
             self._start_broker()
-            password = self._prepare()
-            self._start_programs(password)
+            self._prepare()
+            self._start_programs()
             self.supervisor.run()
         except StoreError as error:
             raise CommandError(str(error)) from None
@@ -97,10 +98,15 @@ class Installation:
         except OSError as error:
             raise CommandError(f"The embedded {name} cannot be started: {error}") from None
 
-    def _prepare(self) -> str | None:
+    def _prepare(self) -> None:
         installation.migrate()
         installation.collect_static()
         password = installation.first_start(self.env)
+        if password:
+            _tell(
+                f"Administrator: {self.env.admin_user}\n"
+                f"Password: {password}   (shown only this once; `manage.py changepassword` sets another)"
+            )
         if self.demo_traffic or demo.defined():
             self._start_valkey(demo.VALKEY)
             self._wait_for_valkey(demo.VALKEY)
@@ -109,37 +115,31 @@ class Installation:
         if self.demo_traffic:
             demo.ensure(self.env.data_dir)
         connections.close_all()
-        return password
 
     def _wait_for_valkey(self, name: str) -> None:
         socket_file = broker.socket_path(self.env.data_dir, name)
         self._run_until(lambda: broker.answers(socket_file), 30.0, f"The embedded {name} does not answer; its messages are above.")
 
-    def _start_programs(self, password: str | None) -> None:
+    def _start_programs(self) -> None:
         """The pages first, then what works behind them: READY comes sooner, and work that is asked for meanwhile waits in the queue."""
         if self.supervisor.stopping:
             return
         descriptor = self.listener.fileno()
         env = self.env
         self.supervisor.start(processes.program("web", processes.web_command(f"fd://{descriptor}"), env, (descriptor,)))
-        if not self._wait_for_page(password):
+        if not self._wait_for_page():
             return
         self.supervisor.start(processes.program("worker", processes.worker_command(env), env))
         self.supervisor.start(processes.program("beat", processes.beat_command(env), env))
         if self.demo_traffic:
             self.supervisor.start(processes.program("demo", processes.demo_command(), env))
 
-    def _wait_for_page(self, password: str | None) -> bool:
+    def _wait_for_page(self) -> bool:
         host, port = self.listener.getsockname()[:2]
         name = WILDCARDS.get(host, host)
         probe = PageProbe(name, port)
         if not self._run_until(probe, LONGEST_START, "The page does not answer; the messages above say why."):
             return False
-        if password:
-            _tell(
-                f"Administrator: {self.env.admin_user}\n"
-                f"Password: {password}   (shown only this once; `manage.py changepassword` sets another)"
-            )
         _tell(f"READY http://{f'[{name}]' if ':' in name else name}:{port}/")
         return True
 
@@ -166,8 +166,9 @@ class Installation:
         }
         path = self.env.data_dir / "processes.json"
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps({"supervisor": os.getpid(), "at": int(time.time()), "processes": status}))
-        temporary.replace(path)
+        with suppress(OSError):  # a full disk must not end the processes that could make room
+            temporary.write_text(json.dumps({"supervisor": os.getpid(), "at": int(time.time()), "processes": status}))
+            temporary.replace(path)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
