@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from threading import Event
 
@@ -68,7 +69,7 @@ def test_a_silent_store_does_not_hold_up_the_overview(client: Client, memory: St
         release.set()
     assert "no answer yet" in words
     assert "1 of 2 stores are well" in words
-    assert "mem default Memory answers" in words.replace("reference", "Memory")
+    assert re.search(r"mem default [\w .,()-]+ answers", words)
 
 
 def test_the_store_page_opens_while_the_store_is_down(client: Client, down: Store) -> None:
