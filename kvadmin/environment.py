@@ -176,6 +176,14 @@ LOG_LEVEL = Variable("KVADMIN_LOG_LEVEL", "debug, info, warning or error", "What
 TRASH_DAYS = Variable(
     "KVADMIN_TRASH_DAYS", "1 to 365 days", "How long deleted and overwritten rows can be restored.", parsers.between(1, 365), default="7"
 )
+METRICS_TOKEN = Variable(
+    "KVADMIN_METRICS_TOKEN",
+    "16 characters or more",
+    "Bearer token that `/metrics` asks for.",
+    parsers.token,
+    computed="none: `/metrics` answers this machine only",
+    secret=True,
+)
 WEB_WORKERS = Variable("KVADMIN_WEB_WORKERS", "1 to 32", "Processes that serve pages.", parsers.between(1, 32), default="2")
 WEB_THREADS = Variable("KVADMIN_WEB_THREADS", "1 to 64", "Threads of each of them.", parsers.between(1, 64), default="4")
 TASK_WORKERS = Variable(
@@ -204,6 +212,7 @@ VARIABLES: tuple[Variable[Any], ...] = (
     SECRET_KEY,
     FIELD_KEYS,
     TRASH_DAYS,
+    METRICS_TOKEN,
     WEB_WORKERS,
     WEB_THREADS,
     TASK_WORKERS,
@@ -236,6 +245,7 @@ class Environment:
     time_zone: str
     log_level: str
     trash_days: int
+    metrics_token: str
     web_workers: int
     web_threads: int
     task_workers: int
@@ -263,6 +273,7 @@ class Environment:
             "time_zone": TIME_ZONE.read(source) or _system_zone(),
             "log_level": LOG_LEVEL.required(source),
             "trash_days": TRASH_DAYS.required(source),
+            "metrics_token": METRICS_TOKEN.read(source) or "",
             "web_workers": WEB_WORKERS.required(source),
             "web_threads": WEB_THREADS.required(source),
             "task_workers": TASK_WORKERS.required(source),

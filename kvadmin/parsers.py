@@ -38,6 +38,15 @@ def secret_key(value: str) -> str:
     return text(value)
 
 
+def token(value: str) -> str:
+    """A secret that is sent in a header: printable ASCII without blanks."""
+    if len(value) < 16:
+        raise ValueError(f"it has {len(value)} characters")
+    if not all(33 <= ord(character) <= 126 for character in value):
+        raise ValueError("it holds blanks or other characters than ASCII")
+    return value
+
+
 def field_keys(value: str) -> tuple[str, ...]:
     keys = tuple(part.strip() for part in value.split(",") if part.strip())
     for number, key in enumerate(keys, 1):

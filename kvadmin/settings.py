@@ -30,6 +30,7 @@ ALLOWED_HOSTS = list(ENV.allowed_hosts)
 KVADMIN_FIELD_KEYS = ENV.field_keys
 KVADMIN_TRUSTED_PROXIES = ENV.trusted_proxies
 KVADMIN_TRASH_DAYS = ENV.trash_days
+KVADMIN_METRICS_TOKEN = ENV.metrics_token
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -124,7 +125,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = ENV.https
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 """HSTS for subdomains and the browsers' preload list are not kvadmin's to decide for a mail domain."""
@@ -181,7 +182,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "kvadmin.scheduler:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "sweep runs": {"task": "stores.tasks.sweep_runs", "schedule": timedelta(seconds=30), "options": {"expires": 60}},
     "heartbeat": {"task": "stores.tasks.heartbeat", "schedule": timedelta(seconds=20), "options": {"expires": 60}},
@@ -192,5 +193,5 @@ CELERY_BEAT_SCHEDULE = {
 """Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""
 
 LOGGING = logs.config("debug" if DEBUG else ENV.log_level)
-logs.remember_secrets([SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.broker_sentinel_password])
+logs.remember_secrets([SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.broker_sentinel_password, ENV.metrics_token])
 logs.remember_secrets(unquote(urlsplit(part).password or "") for url in (ENV.database_url, ENV.broker_url) for part in url.split(";"))

@@ -21,6 +21,7 @@ from stores.views import (
     keys,
     limited,
     overview,
+    probes,
     purge,
     runs,
     settings,
@@ -52,6 +53,9 @@ register_converter(KeyConverter, "key")
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.readyz, name="readyz"),
+    path("metrics", probes.metrics, name="metrics"),
     path("sign-in/", account.sign_in, name="sign-in"),
     path("sign-out/", account.sign_out, name="sign-out"),
     path("theme/", account.theme, name="theme"),

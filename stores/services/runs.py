@@ -37,7 +37,9 @@ KEPT_DAYS: Final = 400
 TASKS: Final[Mapping[str, str]] = {RunAction.PURGE: "stores.tasks.run_purge", RunAction.CENSUS: "stores.tasks.run_census"}
 
 WORKER: Final = "worker"
-_ALIVE: Final = timedelta(seconds=90)
+BEAT: Final = "beat"
+ALIVE: Final = timedelta(seconds=90)
+"""Silence of a part that is still no trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +238,19 @@ def record_unstarted(store: Store, action: RunAction, state: RunState, error: st
 
 def beat() -> None:
     """A sign of life of the workers, asked for by beat."""
-    Heartbeat.objects.update_or_create(pk=WORKER, defaults={"at": timezone.now()})
+    sign_of_life(WORKER)
+
+
+def sign_of_life(name: str) -> None:
+    """Record that a part of the installation is alive now."""
+    Heartbeat.objects.update_or_create(pk=name, defaults={"at": timezone.now()})
 
 
 def background() -> Background:
     """Whether beat and worker are alive, and how many runs wait."""
     seen = Heartbeat.objects.filter(pk=WORKER).values_list("at", flat=True).first()
     queued = Run.objects.filter(state=RunState.QUEUED).count()
-    return Background(seen is not None and seen > timezone.now() - _ALIVE, seen, queued)
+    return Background(seen is not None and seen > timezone.now() - ALIVE, seen, queued)
 
 
 def add_log(run_id: UUID, text: str) -> None:
