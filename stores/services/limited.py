@@ -55,6 +55,11 @@ class Window:
         return self.limit is not None and self.count >= self.limit.requests
 
     @property
+    def near(self) -> bool:
+        """Three quarters of the limit are used."""
+        return self.limit is not None and 4 * self.count >= 3 * self.limit.requests
+
+    @property
     def left(self) -> int | None:
         """How many more pass; None when the limit is not known."""
         return None if self.limit is None else max(0, self.limit.requests - self.count)
@@ -136,10 +141,13 @@ def window_of(store_id: str, row: Row) -> Window | None:
     return Window(store_id, row, slug, count, row.decoded.label, int(str(fields["window_end"])))
 
 
-def named(windows: Iterable[Window], limits: Limits, versions: Mapping[str, str]) -> list[Window]:
-    """The windows with their limits, and those of SMTP limiters with the subject behind the hash where another window names it."""
+def named(windows: Iterable[Window], limits: Limits, versions: Mapping[str, str], candidates: Sequence[str] = ()) -> list[Window]:
+    """The windows with their limits, and those of SMTP limiters with the subject behind the hash.
+
+    It is looked for among `candidates` and the subjects of the other windows.
+    """
     known = list(windows)
-    subjects = list(dict.fromkeys(window.subject for window in known if window.slug != SMTP))[:_CANDIDATES]
+    subjects = list(dict.fromkeys([*candidates, *(window.subject for window in known if window.slug != SMTP)]))[:_CANDIDATES]
     behind = {version: _behind(limits, subjects, version) for version in set(versions.values())} if subjects else {}
     return [_named(window, limits, behind.get(versions.get(window.store_id, ""), {})) for window in known]
 

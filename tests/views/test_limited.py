@@ -1,0 +1,96 @@
+"""Who is limited now: the page, its preview, doing it, undoing it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from stores.models import Store
+from tests.services.conftest import everything, new_memory, plant_counter, soon, stored
+from tests.services.test_limited import IP, window
+from tests.views.pages import assert_sound, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+def field(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found, name
+    return found[1]
+
+
+def test_the_page_says_who_is_limited_and_by_which_rule(client: Client, memory: Store, down: Store) -> None:
+    window(memory, b"\x05" + IP, 100)
+    window(memory, b"\x02" + IP, 3)
+    response = client.get("/limited/")
+    assert_sound(response)
+    text = text_of(response)
+    assert "1 limit is used up now" in text and "100 of 100" in text and "3 of 35" in text
+    assert "Not known: gone." in text and "2 running rate windows" in text
+
+
+def test_nobody_is_limited(client: Client, memory: Store) -> None:
+    response = client.get("/limited/")
+    assert_sound(response)
+    assert "Nobody is limited now" in text_of(response)
+
+
+def test_one_window_is_previewed_reset_read_again_and_undone(client: Client, memory: Store) -> None:
+    key = window(memory, b"\x05" + IP, 97)
+    page = client.get("/limited/").content.decode()
+    sent = {"action": "reset", "back": "limited", "only": field(page, "only")}
+    preview = client.post("/act/", sent)
+    assert_sound(preview)
+    shown = preview.content.decode()
+    assert "05 cb007114" in shown and "Nothing has been changed yet" in shown and stored(memory, key) is not None
+    done = client.post("/act/", {**sent, "confirmed": "yes", "pick": field(shown, "pick"), "only": field(shown, "pick")})
+    assert_sound(done)
+    assert "Read again: the key is gone" in text_of(done) and stored(memory, key) is None
+    undone = client.post("/act/", {"back": "limited", "undo": field(done.content.decode(), "undo")})
+    assert_sound(undone)
+    assert "Put back exactly" in text_of(undone) and stored(memory, key) is not None
+
+
+def test_what_changed_between_list_and_preview_is_said_and_then_done_as_shown(client: Client, memory: Store) -> None:
+    key = window(memory, b"\x05" + IP, 97)
+    pick = field(client.get("/limited/").content.decode(), "only")
+    plant_counter(memory, key, 98, soon())
+    preview = client.post("/act/", {"action": "reset", "back": "limited", "pick": pick})
+    assert "Has changed since you saw it" in text_of(preview)
+    plant_counter(memory, key, 99, soon())
+    done = client.post("/act/", {"action": "reset", "confirmed": "yes", "pick": field(preview.content.decode(), "pick")})
+    assert "Left alone, it has changed" in text_of(done) and stored(memory, key) is not None
+
+
+def test_a_class_of_a_store_is_reset_as_one_run(client: Client, memory: Store) -> None:
+    window(memory, b"\x05" + IP, 97)
+    window(memory, b"\x05john", 4, back=3)
+    kept = window(memory, b"\x02" + IP, 3)
+    page = client.get("/limited/?class=rate-auth&store=mem")
+    assert "/limited/mem/rate-auth/" in page.content.decode()
+    preview = client.get("/limited/mem/rate-auth/")
+    assert_sound(preview)
+    assert "Reset 2 counters of mem" in text_of(preview) and len(everything(memory)) == 3
+    done = client.post("/limited/mem/rate-auth/")
+    assert done.status_code == 303 and done["Location"].startswith("/runs/")
+    assert set(everything(memory)) == {kept}
+    assert client.get("/limited/mem/greylist/").status_code == 422
+
+
+def test_wrong_forms_change_nothing(client: Client, memory: Store) -> None:
+    window(memory, b"\x05" + IP, 97)
+    for sent in ({}, {"action": "purge", "pick": "mem/x:y"}, {"action": "reset"}, {"action": "reset", "pick": "nonsense"}, {"undo": "x"}):
+        response = client.post("/act/", sent)
+        assert response.status_code in (404, 422), sent
+    assert client.get("/act/").status_code == 405
+    assert len(everything(memory)) == 1
+
+
+def test_a_read_only_store_offers_no_reset(client: Client, db: None) -> None:
+    store = new_memory("locked")
+    window(store, b"\x05" + IP, 97)
+    Store.objects.filter(pk="locked").update(read_only=True)
+    page = client.get("/limited/").content.decode()
+    assert "97 of 100" in page and 'name="only"' not in page
