@@ -21,13 +21,19 @@ BACKENDS: Mapping[str, str] = {
     "redis": "stores.backends.redis:RedisBackend",
     "rocksdb": "stores.backends.rocksdb:RocksDBBackend",
     "foundationdb": "stores.backends.foundationdb:FoundationDBBackend",
+    "sql-read-replica": "stores.backends.replica:ReplicaBackend",
+    "sharded-in-memory": "stores.backends.sharded:ShardedBackend",
     "static": "stores.backends.static:StaticBackend",
+    "http": "stores.backends.http:HttpBackend",
     "memory": "stores.backends.memory:MemoryBackend",
 }
 """Stalwart's type name -> `module:class`. Imported on demand, so that a missing driver breaks only its own stores."""
 
 HIDDEN = frozenset({"memory"})
 """Types that no form offers."""
+
+MEMBERS: Mapping[str, tuple[str, ...]] = {"sql-read-replica": ("primary", "replicas"), "sharded-in-memory": ("stores",)}
+"""Types made of other stores -> the settings that name them, in the order in which the backend takes them."""
 
 _MACRO = re.compile(r"%\{(env|file):([^}]*)\}%")
 
@@ -36,7 +42,7 @@ def backend_class(type_name: str) -> type[Backend]:
     """The class that serves a type. Raises NotSupported naming the type, or the driver that has to be installed."""
     target = BACKENDS.get(type_name.lower())
     if target is None:
-        raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept; nothing else is possible with it.")
+        raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept; nothing else can be done.")
     module, _, name = target.partition(":")
     try:
         found: type[Backend] = getattr(import_module(module), name)
@@ -64,19 +70,24 @@ def resolve_macros(settings: Mapping[str, str]) -> dict[str, str]:
 
     Raises BadConfig that names the setting and the variable or file.
     """
-    return {name: _MACRO.sub(lambda match: _macro(name, match[1], match[2]), value) for name, value in settings.items()}
+    return {name: _expanded(name, value) for name, value in settings.items()}
+
+
+def _expanded(setting: str, value: str) -> str:
+    return _MACRO.sub(lambda match: _macro(setting, match[1], match[2]), value)
 
 
 def _macro(setting: str, kind: str, name: str) -> str:
     if kind == "env":
         found = os.environ.get(name)
         if found is None:
-            raise BadConfig(f"{setting} needs the environment variable {name}, which is not set.", "Set it for kvadmin's processes.", setting)
+            raise BadConfig(f"{setting} needs the environment variable {name}, which is not set.", "Set it for kvadmin.", setting)
         return found
     try:
         return Path(name.removeprefix("//")).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{setting} needs the file {name}: {type(error).__name__}.", "Make it readable for kvadmin's user.", setting) from None
+        why = type(error).__name__
+        raise BadConfig(f"{setting} needs the file {name}: {why}.", "Make it readable for kvadmin's user.", setting) from None
 
 
 def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
@@ -88,13 +99,48 @@ def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
         raise NotSupported(f"Store {store.id} is switched off.", "Switch it on in its settings.")
     settings = resolve_macros(store.settings)
     backend_type = backend_class(store.type)
-    return backend_type(settings, version=store.effective_version, clock=clock, **_extras(store))
+    return backend_type(settings, version=store.effective_version, clock=clock, **_extras(store, clock))
 
 
-def _extras(store: Store) -> dict[str, object]:
-    if store.type == "static":
+def _extras(store: Store, clock: Clock) -> dict[str, object]:
+    if store.type in ("static", "http"):
         return {"entries": tuple(store.entries.values_list("key", "value"))}
+    if store.type in MEMBERS:
+        return {"members": open_members(store.type, store.settings, clock=clock)}
     return {}
+
+
+def member_ids(type_name: str, settings: Mapping[str, str], setting: str = "") -> list[str]:
+    """Ids of the stores that a definition is made of, in order; of one setting, or of all. Empty for other types."""
+    names = (setting,) if setting else MEMBERS.get(type_name, ())
+    return [part for name in names for part in settings.get(name, "").replace(",", " ").split()]
+
+
+def open_members(type_name: str, settings: Mapping[str, str], *, clock: Clock = time.time) -> tuple[Backend, ...]:
+    """The open backends of these stores, in order; the backend that gets them closes them.
+
+    Raises BadConfig that names the setting for an id without a store and for a store that is itself made of others, and what
+    opening a member raises; those that were open are closed then.
+    """
+    opened: list[Backend] = []
+    try:
+        for setting in MEMBERS[type_name]:
+            for store_id in member_ids(type_name, settings, setting):
+                opened.append(open_store(_member(store_id, setting), clock=clock))
+    except BaseException:
+        for backend in opened:
+            backend.close()
+        raise
+    return tuple(opened)
+
+
+def _member(store_id: str, setting: str) -> Store:
+    store = Store.objects.filter(pk=store_id).first()
+    if store is None:
+        raise BadConfig(f"{setting} names {store_id}, and there is no such store.", "Define that store first.", setting)
+    if store.type in MEMBERS:
+        raise BadConfig(f"{setting} names {store_id}, which is itself made of other stores.", "Name those stores instead.", setting)
+    return store
 
 
 def find_store(store_id: str) -> Store:

@@ -10,7 +10,7 @@ from typing import Final
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, StoreError, StoreRefused
 from stores.models import Store
-from stores.registry import open_store, resolve_macros
+from stores.registry import MEMBERS, open_members, open_store, resolve_macros
 from stores.services import store_settings
 from stores.services.access import detect_version
 from stores.services.store_checks import STATIC, Entries, checked_version
@@ -38,12 +38,14 @@ def test_connection(type: str, settings: Mapping[str, str], version: str = "", e
         found = version or _detected(type, checked, entries)
         with _unsaved(type, checked, found or "0.11", entries) as backend:
             return backend.check()
-    except BadConfig as error:
+    except (BadConfig, NotSupported) as error:
         return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
 
 
 def _unsaved(type: str, settings: Mapping[str, str], version: str, entries: Entries) -> Backend:
     extras: dict[str, object] = {"entries": tuple(entries)} if type == STATIC else {}
+    if type in MEMBERS:
+        extras["members"] = open_members(type, settings)
     return store_settings.instantiate(type, resolve_macros(settings), version=version, **extras)
 
 

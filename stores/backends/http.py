@@ -1,0 +1,127 @@
+"""HTTP lookups: `http-lookup.<id>`, a list or CSV table that the server pulls from a URL. kvadmin shows a copy of its own.
+
+Settings: Stalwart's (`url`, `format`, `index.*`, `limits.*`, ...) and `allow-private` of kvadmin's own.
+Capabilities: reading only.
+Differences from Stalwart: the server's copy lives in its memory and cannot be read; this one is fetched by background work and
+may be older or newer. Before the first fetch the server finds nothing, and so do `key_get` and `key_exists`; listing is an error.
+Limits: those of the settings; nothing here fetches but the connection test, which gives up after five seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from stores.backends.httpfetch import fetch
+from stores.backends.readonly import ReadOnlyTable
+from stores.codecs.httplists import parse_options
+from stores.codecs.staticlookup import Typed
+from stores.errors import StoreError, StoreUnavailable
+from stores.types import ALL_KEYS, Check, CheckState, Clock, Cursor, Entry, FieldType, KeyRange, Page, Ping, SettingField
+
+TEST_SECONDS: Final = 5.0
+TEST_ENTRIES: Final = 1000
+
+
+class HttpBackend(ReadOnlyTable):
+    """A copy of the list, handed in by whoever fetched it."""
+
+    TYPE = "http"
+    LABEL = "HTTP lookup"
+    SETTINGS = (
+        SettingField("url", FieldType.URLS, "URL", required=True, help="http or https; may hold a user and password."),
+        SettingField("format", FieldType.CHOICE, "Format", required=True, choices=("list", "csv")),
+        SettingField("index.key", FieldType.INTEGER, "Column of the key", help="csv only, counted from 0."),
+        SettingField("index.value", FieldType.INTEGER, "Column of the value", help="csv only; empty: every value is 1."),
+        SettingField("separator", label="Separator", default=",", advanced=True),
+        SettingField("skip-first", FieldType.BOOLEAN, "Skip the first row", default="false"),
+        SettingField("enable", FieldType.BOOLEAN, "Enabled", default="true", advanced=True),
+        SettingField("refresh", FieldType.DURATION, "Fetch every", default="12h"),
+        SettingField("retry", FieldType.DURATION, "After a failure fetch again in", default="1h", advanced=True),
+        SettingField("timeout", FieldType.DURATION, "Timeout", default="30s", advanced=True),
+        SettingField("gzipped", FieldType.BOOLEAN, "Packed with gzip", default="false"),
+        SettingField("limits.size", FieldType.INTEGER, "Most bytes of the answer", default="104857600", advanced=True),
+        SettingField("limits.entries", FieldType.INTEGER, "Most entries", default="100000", advanced=True),
+        SettingField("limits.entry-size", FieldType.INTEGER, "Most bytes of a cell", default="512", advanced=True),
+        SettingField(
+            "allow-private",
+            FieldType.BOOLEAN,
+            "Allow private addresses",
+            default="false",
+            help="kvadmin's own: let the URL lead into this machine or a private network.",
+        ),
+    )
+    ADVICE = "The URL of a text list or CSV table; only public addresses unless you allow private ones."
+    WHY_READ_ONLY = "HTTP lookups are read only: the list comes from its URL."
+    WHY_NO_PURGE = "Entries of HTTP lookups never expire; there is nothing to purge."
+
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        *,
+        entries: Iterable[tuple[str, str]] = (),
+        fetched_at: float | None = None,
+        version: str = "",
+        clock: Clock = time.time,
+    ) -> None:
+        """`entries`: key and value of the copy, an empty value means 1; `fetched_at`: Unix seconds of it, None when not known.
+
+        Without entries and time nothing has been fetched yet. Raises BadConfig that names the option.
+        """
+        super().__init__(settings, entries=entries, version=version, clock=clock)
+        self.options = parse_options(settings)
+        self.fetched_at = fetched_at
+        self._values = dict(self.entries)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether there is a copy, be it an empty one."""
+        return bool(self.entries) or self.fetched_at is not None
+
+    def answer(self, text: str) -> Typed | None:
+        value = self._values.get(text)
+        return value if value is None else value or 1
+
+    def ping(self) -> Ping:
+        """Always at once: the copy is here. Raises StoreUnavailable before the first fetch."""
+        self._require_copy()
+        return Ping(0.0, f"copy of a list from {urlsplit(self.options.url).hostname}")
+
+    def check(self) -> list[Check]:
+        """Fetches the beginning of the list, for at most five seconds."""
+        own = self.options
+        try:
+            found = fetch(replace(own, timeout=min(TEST_SECONDS, own.timeout), max_entries=min(TEST_ENTRIES, own.max_entries)))
+        except StoreError as error:
+            return [Check("Fetch", CheckState.FAILED, error.message, error.fix)]
+        assert found.entries is not None
+        if not found.entries:
+            return [Check("Fetch", CheckState.WARN, "The list is empty.", "Check the format and the column of the key.")]
+        number = f"More than {len(found.entries)}" if found.cut else str(len(found.entries))
+        return [Check("Fetch", CheckState.OK, f"{number} entries, read in {found.seconds * 1000:.0f} ms."), self._check_copy()]
+
+    def _check_copy(self) -> Check:
+        if not self.fetched:
+            return Check("Copy", CheckState.WARN, "No copy has been fetched yet.", "Fetch it now, or wait for the next refresh.")
+        age = "" if self.fetched_at is None else f", {max(0, self.clock() - self.fetched_at) / 3600:.1f} hours old"
+        return Check("Copy", CheckState.OK, f"{len(self._values)} entries{age}.")
+
+    def get(self, key: bytes) -> Entry | None:
+        self._require_copy()
+        return super().get(key)
+
+    def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
+        self._require_copy()
+        return super().scan(keys, cursor, limit)
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        self._require_copy()
+        return super().count(keys, at_most)
+
+    def _require_copy(self) -> None:
+        """An empty list and a list that was never fetched are two things."""
+        if not self.fetched:
+            raise StoreUnavailable("The list has not been fetched yet.", "Fetch it now, or wait for the next refresh.")

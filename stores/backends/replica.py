@@ -1,0 +1,176 @@
+"""SQL read replica: a primary and its replicas. The members are stores of their own.
+
+Settings: `primary` and `replicas`, ids of SQL stores.
+Capabilities: those of the primary.
+Differences from Stalwart: walks and censuses may be read from a replica; whatever a person edits, and everything that decides a
+write or a purge, is read from the primary. Stalwart itself accepts only SQLite and PostgreSQL here.
+Limits: a replica lags behind; a replica that does not answer is left out until the store is opened again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+from stores.backends.base import Backend, IsLock
+from stores.errors import BadConfig, StoreRefused, StoreUnavailable
+from stores.types import (
+    ALL_KEYS,
+    ANYTHING,
+    KEEP,
+    Capabilities,
+    CensusSlice,
+    Check,
+    CheckState,
+    Clock,
+    Cursor,
+    Entry,
+    Expected,
+    FieldType,
+    Keep,
+    KeyRange,
+    Pace,
+    Page,
+    Ping,
+    PurgeSlice,
+    SettingField,
+)
+
+Answer = TypeVar("Answer")
+
+
+class ReplicaBackend(Backend):
+    """Reads that may be old come from the first replica that answers; all else goes to the primary."""
+
+    TYPE = "sql-read-replica"
+    LABEL = "SQL with read replicas"
+    SETTINGS = (
+        SettingField("primary", FieldType.STORE, "Primary", required=True, help="Id of the store that takes the writes."),
+        SettingField("replicas", FieldType.STORES, "Replicas", help="Ids of its replicas."),
+    )
+    ADVICE = "Define the primary and the replicas as stores first; then give their ids here."
+    MEMBER_TYPES: ClassVar[frozenset[str]] = frozenset({"sqlite", "postgresql", "mysql"})
+
+    def __init__(
+        self, settings: Mapping[str, str], *, members: Sequence[Backend] = (), version: str = "", clock: Clock = time.time
+    ) -> None:
+        """`members`: the open backends of primary and replicas, the primary first; closed with this one. Raises BadConfig."""
+        super().__init__(settings, version=version, clock=clock)
+        if not members:
+            raise BadConfig("The primary is missing.", "Give the id of an SQL store.", "primary")
+        for number, member in enumerate(members):
+            if member.TYPE not in self.MEMBER_TYPES:
+                field = "replicas" if number else "primary"
+                raise BadConfig(f"A {member.LABEL} store cannot be {field}.", "Give the id of an SQL store.", field)
+        self.primary, *replicas = members
+        self.replicas = list(replicas)
+        self._members = tuple(members)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.primary.capabilities
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
+
+    def ping(self) -> Ping:
+        """The primary's answer."""
+        return self.primary.ping()
+
+    def check(self) -> list[Check]:
+        """The primary's test step by step, then one line a replica; a replica that fails is no reason to stop."""
+        checks = [replace(check, name=f"Primary: {check.name}") for check in self.primary.check()]
+        for number, replica in enumerate(self._members[1:], 1):
+            failed = [check for check in replica.check() if check.state is CheckState.FAILED]
+            if failed:
+                checks.append(Check(f"Replica {number}", CheckState.WARN, failed[0].detail, failed[0].fix or "Reads go to the primary."))
+            else:
+                checks.append(Check(f"Replica {number}", CheckState.OK, "Answers."))
+        return checks
+
+    def _old_is_fine(self, read: Callable[[Backend], Answer]) -> Answer:
+        """Ask the replicas in order, then the primary. One that fails is not asked again."""
+        while self.replicas:
+            try:
+                return read(self.replicas[0])
+            except (StoreUnavailable, StoreRefused):
+                del self.replicas[0]
+        return read(self.primary)
+
+    # reading
+
+    def get(self, key: bytes) -> Entry | None:
+        """From the primary: an edit begins with what is read here."""
+        return self.primary.get(key)
+
+    def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
+        return self._old_is_fine(lambda member: member.scan(keys, cursor, limit))
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        return self._old_is_fine(lambda member: member.count(keys, at_most))
+
+    def detect_version(self) -> str:
+        return self.primary.detect_version()
+
+    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+        return self._old_is_fine(lambda member: member.server_settings(prefixes))
+
+    def size_bytes(self) -> int | None:
+        return self._old_is_fine(lambda member: member.size_bytes())
+
+    def census(self, position: str = "") -> Iterator[CensusSlice]:
+        """From a replica; when it fails on the way the primary goes on where it stopped."""
+        finished = False
+        while not finished:
+            member = self.replicas[0] if self.replicas else self.primary
+            try:
+                for step in member.census(position):
+                    yield step
+                    position = step.position
+                finished = True
+            except (StoreUnavailable, StoreRefused):
+                if member is self.primary:
+                    raise
+                del self.replicas[0]
+
+    def key_get(self, key: bytes) -> bytes | None:
+        return self.primary.key_get(key)
+
+    def key_exists(self, key: bytes) -> bool:
+        return self.primary.key_exists(key)
+
+    def counter_get(self, key: bytes) -> int:
+        return self.primary.counter_get(key)
+
+    # writing
+
+    def key_set(self, key: bytes, value: bytes, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        return self.primary.key_set(key, value, expires_at, expect)
+
+    def counter_set(self, key: bytes, number: int, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
+        return self.primary.counter_set(key, number, expires_at, expect)
+
+    def counter_incr(self, key: bytes, delta: int, expires_at: int | Keep | None = KEEP, expect: Expected = ANYTHING) -> int:
+        return self.primary.counter_incr(key, delta, expires_at, expect)
+
+    def set_expiry(self, key: bytes, expires_at: int | None, expect: Expected = ANYTHING) -> Entry:
+        return self.primary.set_expiry(key, expires_at, expect)
+
+    def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
+        return self.primary.delete(key, expect)
+
+    def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
+        return self.primary.put(entry, expect)
+
+    def key_delete(self, key: bytes) -> None:
+        self.primary.key_delete(key)
+
+    def counter_delete(self, key: bytes) -> None:
+        self.primary.counter_delete(key)
+
+    def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
+        """On the primary, which decides and removes in one step; the replicas follow by replication."""
+        return self.primary.purge(now, pace, position, is_lock)
