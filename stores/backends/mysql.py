@@ -56,7 +56,7 @@ MAX_VALUE: Final = (1 << 24) - 1 - 8
 _BUDGET: Final = {Pace.GENTLE: 0.02, Pace.NORMAL: 0.04, Pace.FAST: 0.06}
 """Seconds of one purge transaction."""
 _FIRST: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 4000}
-"""Rows of the first step."""
+"""Rows of the first step, and the fewest of any."""
 
 
 class MySQLBackend(SQLBackend):
@@ -262,7 +262,7 @@ class MySQLBackend(SQLBackend):
         """Ranges of the clustered key."""
         start = start_after(position or None, ALL_KEYS)
         expected = None if position else self._value_rows()
-        feedback = Feedback(_BUDGET[pace], _FIRST[pace], 100, 50_000)
+        feedback = Feedback(_BUDGET[pace], _FIRST[pace], _FIRST[pace], 50_000)
         seen = 0
         while True:
             rows = self._query(
@@ -290,39 +290,44 @@ class MySQLBackend(SQLBackend):
         corrupt = self._query(f"SELECT m.k {source} AND {MALFORMED} LIMIT :named", params) if malformed else []
         for attempt in range(10):
             try:
-                began = time.monotonic()
-                counts = self._delete(where, source, params, is_lock)
+                counts, seconds = self._delete(where, source, params, is_lock)
                 break
             except LostRace:
                 if attempt == 9:
                     raise StoreUnavailable("Other transactions keep blocking the purge.", "Start it again later.") from None
         if last is not None:
-            feedback.took(time.monotonic() - began)
+            feedback.took(seconds)
         return {**counts, "scanned": scanned, "corrupt": int(malformed or 0), "corrupt_keys": tuple(row[0] for row in corrupt)}
 
-    def _delete(self, where: str, source: str, params: Params, is_lock: IsLock) -> dict[str, Any]:
-        """Lock and count what has expired, then delete values, markers and their numbers by one statement."""
+    def _delete(self, where: str, source: str, params: Params, is_lock: IsLock) -> tuple[dict[str, Any], float]:
+        """Lock and count what has expired, then delete values, markers and their numbers by one statement.
+
+        Returns what it did and its seconds, without the wait for the disk at the commit.
+        """
         with self._transaction() as execute:
+            began = time.monotonic()
             removed, markers, size, empty = execute(
                 f"SELECT count(*), sum(substr(m.v, 1, 8) = :zero), sum(length(m.k) + length(m.v)), sum({_MAYBE_LOCK}) "
                 f"{source} AND {EXPIRED} FOR UPDATE",
                 params,
             ).rows[0]
             if not removed:
-                return {"values": 0, "counters": 0, "locks": 0, "bytes": 0}
+                return {"values": 0, "counters": 0, "locks": 0, "bytes": 0}, time.monotonic() - began
             keys = execute(f"SELECT m.k {source} AND {EXPIRED} AND {_MAYBE_LOCK}", params).rows if empty else []
             numbers = execute(
                 f"DELETE m, y FROM m FORCE INDEX (PRIMARY) LEFT JOIN {self.tables.counters} AS y "
                 f"ON y.k = m.k AND substr(m.v, 1, 8) = :zero WHERE {where} AND {EXPIRED}",
                 params,
             ).changed - int(removed)
+            seconds = time.monotonic() - began
         locks = sum(is_lock(row[0]) for row in keys)
-        return {
+        counts = {
             "values": int(removed) - int(markers) - locks,
             "counters": int(markers),
             "locks": locks,
             "bytes": int(size) + NUMBER_SIZE * numbers,
         }
+        return counts, seconds
 
 
 _MAYBE_LOCK: Final = "(length(m.v) = 8 AND m.k >= :lock1 AND m.k < :lock2)"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Feedback:
     """The size of the next step, so that one step takes about `budget` seconds.
 
-    Starts small, at most doubles, and falls at once when a step took longer: a fixed size that is right for a million rows is too
-    large for ten million, and other load on the server changes the answer from minute to minute.
+    Starts small, grows by half at most, and falls to half at most when a step took longer: a fixed size that is right for a million
+    rows is too large for ten million, and other load on the server changes the answer from minute to minute. `lowest` is where the
+    fixed cost of a step outweighs its rows, so that waiting for a busy disk does not shrink the steps to nothing.
     """
 
     budget: float
@@ -21,5 +22,4 @@ class Feedback:
     def took(self, seconds: float) -> None:
         """Adjust the size by what the last full step of that size took."""
         wanted = self.size * self.budget / max(seconds, self.budget / 8)
-        grown = min(wanted, self.size * 1.5) if wanted > self.size else wanted
-        self.size = max(self.lowest, min(self.highest, int(grown)))
+        self.size = max(self.lowest, min(self.highest, int(min(max(wanted, self.size / 2), self.size * 1.5))))

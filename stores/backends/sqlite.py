@@ -214,7 +214,7 @@ class SQLiteBackend(SQLBackend):
         first, last = self._row_ids()
         if position:
             first = max(first, _row_id(position) + 1)
-        feedback = Feedback(_BUDGET[pace], _FIRST[pace], 100, 200_000)
+        feedback = Feedback(_BUDGET[pace], _FIRST[pace], 200, 200_000)
         with self._tuned(pace):
             begin = first
             while begin <= last:

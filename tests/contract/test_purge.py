@@ -114,7 +114,7 @@ def test_progress_grows_to_one_and_positions_are_text(store: StoreUnderTest) -> 
 
 
 def test_a_purge_goes_on_where_it_was_left(store: StoreUnderTest) -> None:
-    rows = mixture(6000, seed=3)
+    rows = mixture(12_000, seed=3)
     store.harness.plant(rows)
     expected, m, y = purged(rows)
     total = Sums()
