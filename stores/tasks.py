@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import census, census_schedule, purge, runs, trash
+from stores.services import bulk, census, census_schedule, purge, runs, trash
 
 
 @shared_task
@@ -17,6 +17,12 @@ def run_purge(run_id: str) -> None:
 def run_census(run_id: str) -> None:
     """Do a queued census; a repeated message does nothing."""
     census.execute(run_id)
+
+
+@shared_task
+def run_bulk(run_id: str) -> None:
+    """Do a queued bulk change; a repeated message does nothing."""
+    bulk.execute(run_id)
 
 
 @shared_task

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
-from stores.errors import NotSupported, ReadOnly
+from stores.errors import NotSupported, ReadOnly, StoreError, StoreUnavailable
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -40,6 +40,14 @@ from stores.types import (
 
 IsLock = Callable[[bytes], bool]
 """Says of a key whether an empty value under it is a lock; the key classes know."""
+
+
+def pause_after(pace: Pace, seconds: float) -> float:
+    """Seconds to leave the store alone after a step of background work that took so long.
+
+    Gentle work rests long enough for a waiting writer to get its turn: SQLite's writers wait by sleeping.
+    """
+    return max(0.005, 0.3 * seconds) if pace is Pace.GENTLE else 0.0
 
 
 class Backend(ABC):
@@ -145,6 +153,22 @@ class Backend(ABC):
     @abstractmethod
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
         """Remove the key altogether, value, marker and number in one step. Returns what was removed, None when there was nothing."""
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        """Remove several keys, each only if it is still as it was seen; one that cannot be removed does not stop the others.
+
+        Answers in the order given what was removed, None for what was gone already, and the error of what stayed. Raises
+        StoreUnavailable, and then says nothing of the keys done so far.
+        """
+        answers: list[Entry | StoreError | None] = []
+        for entry in seen:
+            try:
+                answers.append(self.delete(entry.key, entry))
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                answers.append(error)
+        return answers
 
     @abstractmethod
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:

@@ -15,18 +15,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from stores.backends.base import Backend
-from stores.backends.redis_bulk import delete_keys, delete_range
-from stores.backends.redis_check import check_store, server_name
+from stores.backends.redis_bulk import delete_keys, delete_range, delete_seen
+from stores.backends.redis_check import check_store
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_errors import translated
 from stores.backends.redis_link import REQUEST_PATIENCE, Link, PlainLink, pipelined
 from stores.backends.redis_rows import make_entry, read_entries, read_entry
 from stores.backends.redis_scripts import DELETE, EXPIRE, INCREMENT, SET, Answer, Outcome, Script, Write, stored_bytes, write
 from stores.backends.redis_sentinel import SentinelLink
+from stores.backends.redis_server import refuse_part, server_name
 from stores.backends.redis_settings import SETTINGS, read_settings
 from stores.backends.redis_slots import SlotWalk
-from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor, refuse_part
-from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
+from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor
+from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -194,6 +195,10 @@ class RedisBackend(Backend):
         """UNLINK. A key that holds no string is refused: no copy of it could be kept."""
         answer = self._write(DELETE, key, expect, b"", "keep")
         return None if answer.outcome is Outcome.NONE else make_entry(key, answer.value or b"", answer.expires_ms)
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        """As `delete` under the entry that was seen, pipelined."""
+        return delete_seen(self.link, seen, lambda entry: self.delete(entry.key, entry))
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         """Write value or number exactly, with its expiry to the millisecond where it is known."""

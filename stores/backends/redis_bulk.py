@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -12,6 +12,7 @@ from stores.backends.redis_link import Command, Link
 from stores.backends.redis_rows import make_entry
 from stores.backends.redis_scripts import DELETE, Outcome, Write, learned, write
 from stores.backends.redis_walk import LARGEST_COUNT, Walk
+from stores.errors import StoreError, StoreUnavailable
 from stores.types import ANYTHING, Entry, KeyRange
 
 KEYS_AT_ONCE: Final = 200
@@ -27,6 +28,35 @@ def delete_keys(link: Link, keys: Sequence[bytes]) -> list[Entry]:
     for first in range(0, len(unique), KEYS_AT_ONCE):
         found += _delete_batch(link, unique[first : first + KEYS_AT_ONCE])
     return found
+
+
+def delete_seen(link: Link, seen: Sequence[Entry], alone: Callable[[Entry], Entry | None]) -> list[Entry | StoreError | None]:
+    """Remove keys, each atomically and only if it is as it was seen; one round trip for `KEYS_AT_ONCE`.
+
+    `alone` deletes one key by itself: for servers without scripts, and for answers that need a second look.
+    """
+    answers: list[Entry | StoreError | None] = []
+    for first in range(0, len(seen), KEYS_AT_ONCE):
+        batch = seen[first : first + KEYS_AT_ONCE]
+        if not link.dialect.scripts:
+            answers += [_alone(entry, alone) for entry in batch]
+            continue
+        commands: list[Command] = [
+            ("EVALSHA", DELETE.sha, 1, entry.key, *Write(DELETE, entry.key, entry).arguments(link.dialect.pexpiretime)) for entry in batch
+        ]
+        for entry, reply in zip(batch, _pipelined(link, commands, batch[0].key), strict=True):
+            done = not isinstance(reply, Exception) and reply[0] == b"ok"
+            answers.append(make_entry(entry.key, reply[1], int(reply[2])) if done else _alone(entry, alone))
+    return answers
+
+
+def _alone(entry: Entry, delete: Callable[[Entry], Entry | None]) -> Entry | StoreError | None:
+    try:
+        return delete(entry)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        return error
 
 
 def _delete_batch(link: Link, keys: list[bytes]) -> list[Entry]:
@@ -48,7 +78,11 @@ def _run_pipelined(link: Link, keys: list[bytes]) -> list[Any]:
     """The script for every key; a connection that breaks half-way raises, and the keys done by then are gone."""
     arguments = Write(DELETE, b"", ANYTHING).arguments(link.dialect.pexpiretime)
     commands: list[Command] = [("EVALSHA", DELETE.sha, 1, key, *arguments) for key in keys]
-    return link.run(lambda: link.pipeline(commands), write_to=keys[0])
+    return _pipelined(link, commands, keys[0])
+
+
+def _pipelined(link: Link, commands: list[Command], key: bytes) -> list[Any]:
+    return link.run(lambda: link.pipeline(commands), write_to=key)
 
 
 def _retry(link: Link, key: bytes, error: Exception) -> Entry | None:

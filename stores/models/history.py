@@ -23,6 +23,8 @@ class TrashEntry(models.Model):
     expires_at_ms = models.BigIntegerField(null=True)
     reason = models.CharField(max_length=12)
     """deleted or overwritten"""
+    replaced_by = models.CharField(max_length=32, blank=True)
+    """Etag of the row that was written over it from here; empty for a deleted one."""
     deleted_at = models.DateTimeField(auto_now_add=True)
     deleted_by = models.CharField(max_length=150)
     kept_until = models.DateTimeField()

@@ -1,102 +1,295 @@
-"""Doing one thing to all keys of a filter: counted and sampled first, then done key by key, each conditional on what was seen."""
+"""Doing one thing to all keys of a filter, as a run: counted first, then key by key, each conditional on what was read.
+
+A run goes on from its recorded position after a crash or a pause. What it does twice because of that changes nothing.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from stores.errors import Busy
-from stores.models import Run, RunAction, Store
-from stores.services import access, runs
+from django.utils import timezone
+
+from stores.errors import BadConfig, Busy, CursorLost
+from stores.models import Run, RunAction, RunState, Store
+from stores.services import access, audit, runs
 from stores.services.actor import Actor
-from stores.services.browse import KeyFilter, stream_keys
-from stores.services.edit import DeleteOutcome, Target, delete_chunk
-from stores.services.leases import Lease, key_text
-from stores.services.rows import Row
-from stores.services.writing import writing
-from stores.types import PurgeSlice
+from stores.services.browse import KeyFilter
+from stores.services.bulk_change import Change, Do, require_possible
+from stores.services.bulk_chunks import Hands
+from stores.services.bulk_copy import Copier
+from stores.services.bulk_leftovers import settle_leftovers
+from stores.services.bulk_preview import Confirmed, Found, look, survey
+from stores.services.bulk_record import Record
+from stores.services.filterwalk import STEP, FilterWalk, Position, Step
+from stores.services.leases import Lease
+from stores.services.purge import pause_after
+from stores.services.trash_room import room
+from stores.services.writing import Writing, writing
+from stores.types import Entry, Kind, Pace, PurgeSlice
 
-SAMPLES: Final = 20
-_CHUNK: Final = 200
+Progress = Callable[[Run], None]
 
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """What a filter finds: an exact count at the time of looking, the bytes, and the first rows."""
-
-    keys: int
-    bytes: int
-    samples: tuple[Row, ...]
-
-
-def matching(store: Store, filter: KeyFilter) -> Matching:
-    """Count the keys of a filter by walking them; memory stays flat. Raises what the store says."""
-    keys = size = 0
-    samples: list[Row] = []
-    for row in stream_keys(store, filter):
-        keys += 1
-        size += row.entry.size
-        if len(samples) < SAMPLES:
-            samples.append(row)
-    return Matching(keys, size, tuple(samples))
+END: Final = "end"
+"""Position of a run that has met its last key."""
+CHUNK_SECONDS: Final[dict[Pace, float]] = {Pace.GENTLE: 0.05, Pace.NORMAL: 0.15, Pace.FAST: 0.4}
+"""How long a chunk may take, record keeping included; the number of its keys follows."""
+AFTER_SECONDS: Final = 5.0
+"""How long the count after a run may take; it says when it could not finish."""
 
 
-def delete_matching(actor: Actor, store: Store, filter: KeyFilter, on_progress: Callable[[Run], None] | None = None) -> Run:
-    """Delete all keys of a filter in this process, through the trash, and answer the finished run.
-
-    A key that somebody changes in between is left and counted in the run's `params["kept"]`. Raises Busy while another bulk
-    run on the store is active, ReadOnly and NotSupported before anything is touched.
-    """
-    with access.open_for_write(store):
-        pass
-    run = runs.claim(runs.create(actor, store, RunAction.BULK, params={"delete": filter.to_query()}).pk)
-    if run is None:
-        raise Busy("The run has been taken away.", "Look at it under Runs.")
-    kept = 0
-    with Lease(run, foreground=True) as lease, writing(actor, store, run) as at:
-        for chunk in _chunks(stream_keys(store, filter)):
-            began = time.monotonic()
-            targets: list[Target] = [(row.entry.key, row.entry) for row in chunk]
-            outcomes = delete_chunk(at, targets)
-            lease.add(_slice(chunk, outcomes), (time.monotonic() - began) * 1000 / len(chunk))
-            kept += _log_kept(lease, outcomes)
-            if on_progress is not None:
-                on_progress(run)
-            if lease.stopped:
-                break
-        lease.save(force=True)
-    run.refresh_from_db()
-    if kept:
-        run.params = {**run.params, "kept": kept}
-        run.save(update_fields=["params"])
+def start(actor: Actor, store: Store, wanted: Confirmed, pace: Pace = Pace.GENTLE) -> Run:
+    """Record a confirmed change and hand it to the workers. Raises Busy, ReadOnly, NotSupported, BadConfig."""
+    run = _created(actor, store, wanted, pace)
+    runs.queue(run)
     return run
 
 
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(rows, _CHUNK)):
-        yield chunk
+def run_in_foreground(actor: Actor, store: Store, wanted: Confirmed, pace: Pace = Pace.NORMAL, on_progress: Progress | None = None) -> Run:
+    """Do a change in this process and answer the finished run, whatever its state. Raises as `start` before anything is done.
+
+    If this process dies, a worker finishes the run.
+    """
+    run = runs.claim(_created(actor, store, wanted, pace).pk)
+    if run is None:
+        raise Busy("A worker has taken the run already.", "Look at it under Runs.")
+    with Lease(run, foreground=True) as lease:
+        _Work(lease, actor, on_progress).go()
+    return _closed(run, actor)
 
 
-def _slice(rows: list[Row], outcomes: list[DeleteOutcome]) -> PurgeSlice:
-    """The chunk's counts, in the columns of a run."""
-    gone = [row for row, outcome in zip(rows, outcomes, strict=True) if outcome.state == "deleted"]
-    kinds = [row.entry.kind.value for row in gone]
-    counters, locks = kinds.count("counter"), kinds.count("lock")
-    return PurgeSlice(
-        scanned=len(rows),
-        values=len(gone) - counters - locks,
-        counters=counters,
-        locks=locks,
-        bytes=sum(row.entry.size for row in gone),
-    )
+def execute(run_id: UUID | str) -> Run | None:
+    """Worker side: claim a queued bulk run and do it; None when it is not there to be claimed (a repeated message)."""
+    run = runs.claim(run_id)
+    if run is None:
+        return None
+    actor = Actor(run.started_by, "page")
+    with Lease(run) as lease:
+        _Work(lease, actor).go()
+    return _closed(run, actor)
 
 
-def _log_kept(lease: Lease, outcomes: list[DeleteOutcome]) -> int:
-    """Name the keys that are still there, and why; answers how many."""
-    kept = [outcome for outcome in outcomes if outcome.state in ("changed", "failed")]
-    for outcome in kept[:10]:
-        lease.log(f"Left: {key_text(outcome.key, lease.store.effective_version)}. {outcome.message}")
-    return len(kept)
+def matching(store: Store, filter: KeyFilter) -> Found:
+    """Count and sample the keys of a filter by walking all of them; memory stays flat. Raises what the store says."""
+    return look(store, Change(Do.DELETE, filter, time.time()), None)
+
+
+def delete_matching(actor: Actor, store: Store, filter: KeyFilter, on_progress: Progress | None = None) -> Run:
+    """Delete all keys of a filter in this process, through the trash, and answer the finished run.
+
+    A key that somebody changes in between is left and counted as kept in the run's record. Raises as `start`.
+    """
+    wanted = Confirmed(Change(Do.DELETE, filter, time.time()), 0, False, 0)
+    return run_in_foreground(actor, store, wanted, Pace.NORMAL, on_progress)
+
+
+def receipt(run: Run) -> dict[str, Any]:
+    """What a run did, for the files of whoever ordered it; a public interface.
+
+    `checksum` is the sum modulo 2^128 of the BLAKE2b-128 digests of the keys done, in hex: the same for the same set of keys
+    in any order. `before` and `after` count the keys of the filter in the store, `target_after` those in the other store.
+    """
+    record, params = Record.of(run), run.params
+    names = ("do", "filter", "at", "expires_at", "to", "clash", "undo", "before", "after", "target_before", "target_after")
+    times = {name: _iso(getattr(run, name)) for name in ("created_at", "started_at", "finished_at")}
+    counts = {name: getattr(record, name) for name in ("done", "same", "skipped", "kept", "failed", "undoable")}
+    return {
+        "run": str(run.pk),
+        "store": run.store_name,
+        "started_by": run.started_by,
+        "state": run.state,
+        "error": run.error or None,
+        **times,
+        "seconds": round(run.seconds, 3),
+        "change": {name: params[name] for name in names if name in params},
+        **counts,
+        "bytes": run.bytes,
+        "checksum": record.checksum,
+        "failures": [{"key": key, "reason": reason} for key, reason in record.failures],
+    }
+
+
+def _created(actor: Actor, store: Store, wanted: Confirmed, pace: Pace) -> Run:
+    require_possible(store, wanted.change)
+    before = {"keys": wanted.keys, "exact": wanted.exact, "bytes": wanted.bytes} if wanted.keys else None
+    params = {**wanted.change.params(), "before": before, "via": actor.via, "address": actor.address, "user_id": actor.user_id}
+    return runs.create(actor, store, RunAction.BULK, pace=pace, params=params)
+
+
+def _closed(run: Run, actor: Actor) -> Run:
+    """The run as it ended; what it did is in the audit in one entry, whatever the number of keys."""
+    run.refresh_from_db()
+    if RunState(run.state).finished:
+        found = receipt(run)
+        shown = {name: found[name] for name in ("state", "done", "same", "skipped", "kept", "failed", "checksum")}
+        audit.record(actor, f"bulk-{run.params.get('do', 'run')}", run.store or run.store_name, after=shown, run=run)
+    return run
+
+
+class _Work:
+    """One stretch of work on a run, from its position to the end or to a wish to stop."""
+
+    def __init__(self, lease: Lease, actor: Actor, on_progress: Progress | None = None) -> None:
+        self.lease = lease
+        self.run = lease.run
+        self.change = Change.from_params(self.run.params)
+        self.pace = Pace(self.run.pace)
+        self.record = Record.of(self.run)
+        self.actor = _original(self.run, actor)
+        self.on_progress = on_progress
+        self.size = 25
+        before = self.run.params.get("before") or {}
+        self.expected: int | None = before.get("keys")
+        self.exact = bool(before.get("exact"))
+
+    def go(self) -> None:
+        """Do the chunks one after the other. Raises what the stores say; the lease turns it into the run's end."""
+        if self.change.expires_at is not None and self.change.expires_at <= time.time():
+            raise BadConfig("The expiry that the keys were to get has passed.", "Start again with a later time.", "expiry")
+        with ExitStack() as stack:
+            at = self._opened(stack)
+            other = stack.enter_context(writing(self.actor, self.change.target, self.run)) if self.change.to else None
+            if self.run.attempts <= 1 and not self.run.position and not self.record.trash_mark:
+                self.record.undo_left = room() if self.change.undo else 0
+                if other:
+                    self.run.params = {**self.run.params, "target_before": self._count(other)}
+            elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
+                self.lease.log(f"{counted} keys of the interrupted step had been done already.")
+            if self.run.position != END:
+                self._walk(at, other)
+            if not self.lease.stopped:
+                after = {"after": self._count(at)} | ({"target_after": self._count(other)} if other else {})
+                self.run.params = {**self.run.params, **after}
+        self._save()
+
+    def _opened(self, stack: ExitStack) -> Writing:
+        if self.change.do is Do.COPY:
+            return Writing(self.actor, self.lease.store, stack.enter_context(access.opened(self.lease.store)), self.run)
+        return stack.enter_context(writing(self.actor, self.lease.store, self.run))
+
+    def _walk(self, at: Writing, other: Writing | None) -> None:
+        walk = FilterWalk(at.backend, at.version, self.change.filter, self.change.at)
+        act = _actor_of(self, at, other)
+        for step in self._steps(walk):
+            met = step.scanned
+            for chunk in self._chunks(step.entries):
+                began = time.monotonic()
+                done = act(chunk)
+                took = time.monotonic() - began
+                position = walk.cursor_of(walk.position_after(chunk[-1].key)) if walk.ordered else self.run.position
+                self._count_chunk(done, met, position, took)
+                met = 0
+                if self.lease.stopped:
+                    return
+            self._count_chunk([], met, walk.cursor_of(step.after) if step.after else END, 0.0)
+            if self.lease.stopped:
+                return
+
+    def _steps(self, walk: FilterWalk) -> Iterator[Step]:
+        """From the recorded position on; from the start where the server has forgotten it, for what is done stays done."""
+        steps = walk.steps(walk.position_of(self.run.position), STEP)
+        try:
+            first = next(steps, None)
+        except CursorLost:
+            self.lease.log("The server has forgotten where the run was; it looks at all keys again.")
+            steps = walk.steps(Position(), STEP)
+            first = next(steps, None)
+        if first is not None:
+            yield first
+        yield from steps
+
+    def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+        first = 0
+        while first < len(entries):
+            chunk = entries[first : first + self.size]
+            first += len(chunk)
+            yield chunk
+
+    def _count_chunk(self, done: list[Entry], scanned: int, position: str, took: float) -> None:
+        self.record.touched(entry.key for entry in done)
+        kinds = [entry.kind for entry in done]
+        counters, locks = kinds.count(Kind.COUNTER), kinds.count(Kind.LOCK)
+        step = PurgeSlice(
+            scanned=scanned,
+            values=len(done) - counters - locks,
+            counters=counters,
+            locks=locks,
+            bytes=sum(entry.size for entry in done),
+            position=position,
+            progress=self._progress(),
+        )
+        self.lease.add(step, took * 1000)
+        self._save()
+        if took:
+            self.size = max(1, min(500, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))
+            if self.on_progress is not None:
+                self.on_progress(self.run)
+            self._guard()
+            self.lease.wait(pause_after(self.pace, took))
+
+    def _progress(self) -> float | None:
+        if not self.expected:
+            return None
+        return min(0.999, self._met() / self.expected)
+
+    def _met(self) -> int:
+        record = self.record
+        return record.done + record.same + record.skipped + record.kept + record.failed
+
+    def _guard(self) -> None:
+        """Stop when clearly more keys match than the administrator has confirmed."""
+        if self.exact and self.expected and self._met() > self.expected + max(20, self.expected // 100):
+            raise BadConfig(
+                f"More keys match than the {self.expected} of the dry run; the run stopped before it went further.",
+                "Make a new dry run: the store is changing.",
+            )
+
+    def _save(self) -> None:
+        self.record.save_to(self.run)
+        self.lease.save(force=True)
+
+    def _count(self, where: Writing) -> dict[str, Any]:
+        """The keys of the filter in a store now, within a few seconds."""
+        walk = FilterWalk(where.backend, where.version, replace(self.change.filter), time.time())
+        found = survey(walk, time.monotonic() + AFTER_SECONDS)
+        return {"keys": found.keys, "exact": found.exact, "bytes": found.bytes}
+
+
+def _actor_of(work: _Work, at: Writing, other: Writing | None) -> Callable[[Sequence[Entry]], list[Entry]]:
+    """What is done with a chunk; answers the entries that are done."""
+    hands = Hands(work.lease, at, work.change, work.record)
+    if work.change.do is Do.DELETE:
+        return hands.delete
+    if work.change.do is Do.EXPIRY:
+        return hands.set_expiry
+    assert other is not None
+    copier = Copier(work.lease, at, other, work.change, work.record)
+    if work.change.do is Do.MOVE:
+
+        def move(chunk: Sequence[Entry]) -> list[Entry]:
+            copied, same = copier.copy(chunk)
+            return hands.delete([*copied, *same])
+
+        return move
+
+    def copy(chunk: Sequence[Entry]) -> list[Entry]:
+        copied, same = copier.copy(chunk)
+        work.record.same += len(same)
+        return copied
+
+    return copy
+
+
+def _original(run: Run, fallback: Actor) -> Actor:
+    """Whoever started the run, for audit and trash."""
+    params = run.params
+    return Actor(run.started_by, params.get("via") or fallback.via, params.get("user_id"), params.get("address"))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else timezone.localtime(moment).isoformat(timespec="seconds")

@@ -143,7 +143,7 @@ class Lease:
             raise LostRun(str(run.pk))
 
 
-_COUNTS: Final = ("scanned", "values", "counters", "locks", "corrupt", "bytes", "position", "longest_ms", "progress", "seconds")
+_COUNTS: Final = ("scanned", "values", "counters", "locks", "corrupt", "bytes", "position", "longest_ms", "progress", "seconds", "params")
 
 
 def key_text(key: bytes, version: str) -> str:

@@ -34,7 +34,11 @@ KEPT_RUNS: Final = 500
 """Finished runs kept for each store and action."""
 KEPT_DAYS: Final = 400
 
-TASKS: Final[Mapping[str, str]] = {RunAction.PURGE: "stores.tasks.run_purge", RunAction.CENSUS: "stores.tasks.run_census"}
+TASKS: Final[Mapping[str, str]] = {
+    RunAction.PURGE: "stores.tasks.run_purge",
+    RunAction.CENSUS: "stores.tasks.run_census",
+    RunAction.BULK: "stores.tasks.run_bulk",
+}
 
 WORKER: Final = "worker"
 BEAT: Final = "beat"
@@ -198,8 +202,6 @@ def sweep() -> Sweep:
     for run in Run.objects.filter(state=RunState.RUNNING, heartbeat_at__lt=old):
         if run.cancel_requested:
             cancelled += _end(run, RunState.CANCELLED, "")
-        elif run.action not in TASKS:
-            failed += _end(run, RunState.FAILED, "The process that did this run disappeared. What it had done is in the trash.")
         elif run.attempts >= MAX_ATTEMPTS:
             failed += _end(run, RunState.FAILED, f"The worker disappeared {run.attempts} times.")
         elif _step(run, RunState.RUNNING, {"state": RunState.QUEUED, "heartbeat_at": timezone.now()}):

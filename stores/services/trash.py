@@ -116,7 +116,8 @@ def latest(store: Store, key: bytes) -> TrashEntry | None:
 def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
     """Put a row back exactly, with its absolute expiry. What it overwrites goes to the trash itself.
 
-    Raises Conflict when the key holds something else now and `overwrite` is not given, BadConfig when the expiry has passed
+    What was overwritten from here goes back over exactly what was written then. Raises Conflict when the key holds something
+    else now and `overwrite` is not given, BadConfig when the expiry has passed
     on a store that would drop the key at once, KeyNotFound, ReadOnly, and what the store says.
     """
     trash = find(trash_id).trash
@@ -156,7 +157,8 @@ def _restore(at: Writing, trash: TrashEntry, overwrite: bool) -> Row:
     current = at.backend.get(wanted.key)
     if current is None or current.etag != wanted.etag:
         _require_alive(at.backend, wanted)
-        _put_back(at, wanted, ABSENT if current is None or not overwrite else current)
+        ours = current is not None and current.etag == trash.replaced_by
+        _put_back(at, wanted, current if current is not None and (ours or overwrite) else ABSENT)
     trash.restored_at = timezone.now()
     trash.restored_by = at.actor.name
     trash.save(update_fields=["restored_at", "restored_by"])

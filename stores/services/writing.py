@@ -98,6 +98,9 @@ class Writing:
         with self.undone_on_refusal(note, saved):
             result = act(seen, ABSENT if seen is None else seen)
         row = self.row(result or Entry(key, Kind.UNKNOWN))
+        if saved is not None and reason != DELETED and result is not None:
+            saved.replaced_by = result.etag
+            saved.save(update_fields=["replaced_by"])
         audit.settle(note, audit.DONE, None if reason == DELETED else audit.summary(row.entry, row.decoded.secret_value))
         return row
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,8 @@ from stores.models import Run, RunAction, RunState, Store, TrashEntry
 from stores.services import bulk, definitions, runs, trash
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter
+from stores.services.bulk_change import Change, Do
+from stores.services.bulk_record import Record
 from stores.types import Entry
 from tests.services.conftest import everything, plant, plant_counter, soon
 
@@ -29,8 +32,10 @@ def filled(memory: Store) -> Store:
 
 def test_the_preview_counts_and_samples(filled: Store) -> None:
     found = bulk.matching(filled, USERS)
-    assert (found.keys, found.bytes, len(found.samples)) == (900, 900 * (8 + 9), bulk.SAMPLES)
-    assert bulk.matching(filled, KeyFilter(match="nobody*")) == bulk.Matching(0, 0, ())
+    assert (found.keys, found.exact, found.bytes, len(found.samples)) == (900, True, 900 * (8 + 9), 20)
+    assert {row.entry.key[5:6] for row in found.samples} == {b"%d" % digit for digit in range(9)}, "spread over all of them"
+    nobody = bulk.matching(filled, KeyFilter(match="nobody*"))
+    assert (nobody.keys, nobody.exact, nobody.bytes, nobody.samples) == (0, True, 0, ())
 
 
 def test_a_run_deletes_its_keys_and_can_be_undone(filled: Store, actor: Actor) -> None:
@@ -38,7 +43,8 @@ def test_a_run_deletes_its_keys_and_can_be_undone(filled: Store, actor: Actor) -
     seen: list[int] = []
     run = bulk.delete_matching(actor, filled, USERS, lambda run: seen.append(run.scanned))
     assert (run.state, run.action, run.values, run.scanned, run.bytes) == (RunState.DONE, RunAction.BULK, 900, 900, 900 * 17)
-    assert seen == [200, 400, 600, 800, 900]
+    assert seen == sorted(seen)
+    assert (seen[0] < 900, seen[-1]) == (True, 900)
     assert set(everything(filled)) == {AUTH, b"other"}
     assert bulk.delete_matching(actor, filled, KeyFilter(class_slug="rate-auth")).counters == 1
     ids = list(TrashEntry.objects.values_list("pk", flat=True))
@@ -56,7 +62,7 @@ def test_a_key_that_changes_in_between_is_left(filled: Store, actor: Actor, monk
 
     monkeypatch.setattr(MemoryBackend, "delete", interrupted)
     run = bulk.delete_matching(actor, filled, USERS)
-    assert (run.state, run.values, run.params["kept"]) == (RunState.DONE, 899, 1)
+    assert (run.state, run.values, Record.of(run).kept) == (RunState.DONE, 899, 1)
     assert everything(filled)[b"user:500"].value == b"theirs"
     assert b"user:500".hex() in str(run.log)
 
@@ -90,11 +96,20 @@ def test_refusals_come_before_anything_is_touched(filled: Store, actor: Actor) -
     assert len(everything(filled)) == 902
 
 
-def test_a_run_whose_process_disappeared_has_failed(filled: Store, actor: Actor) -> None:
-    run = runs.claim(runs.create(actor, filled, RunAction.BULK).pk)
+def test_a_run_whose_process_disappeared_goes_on_in_a_worker(filled: Store, actor: Actor) -> None:
+    change = Change(Do.DELETE, USERS, time.time())
+    run = runs.claim(runs.create(actor, filled, RunAction.BULK, params=change.params()).pk)
     assert run is not None
     Run.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
-    assert runs.sweep().failed == 1
-    run.refresh_from_db()
-    assert run.state == RunState.FAILED
-    assert "disappeared" in run.error
+    assert runs.sweep().queued_again == 1
+    ended = bulk.execute(run.pk)
+    assert ended is not None
+    assert (ended.state, ended.removed) == (RunState.DONE, 900)
+
+
+def test_a_run_without_orders_fails(filled: Store, actor: Actor) -> None:
+    ended = bulk.execute(runs.create(actor, filled, RunAction.BULK).pk)
+    assert ended is not None
+    assert ended.state == RunState.FAILED
+    assert "what it is to do" in ended.error
+    assert len(everything(filled)) == 902

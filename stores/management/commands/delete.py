@@ -13,6 +13,7 @@ from stores.models import Run, RunState, Store
 from stores.registry import find_store
 from stores.services import bulk, edit
 from stores.services.browse import KeyFilter, read_key
+from stores.services.bulk_record import Record
 from stores.types import ANYTHING
 
 
@@ -68,8 +69,9 @@ could not be deleted; "run" is the id for `restore --run`, null for keys by name
             return DONE
         confirm(f"Delete {found.keys} keys ({found.bytes} bytes) of store {store.id}?", options["yes"])
         run = bulk.delete_matching(self.actor, store, wanted)
-        kept = run.params.get("kept", 0)
-        self._report(options, store, matched=run.scanned, deleted=run.removed, kept=kept, size=run.bytes, run=run)
+        record = Record.of(run)
+        kept = record.kept + record.failed
+        self._report(options, store, matched=record.done + record.same + kept, deleted=run.removed, kept=kept, size=run.bytes, run=run)
         if run.error:
             raise Error(run.error)
         return DONE if run.state == RunState.DONE and not kept else REFUSED

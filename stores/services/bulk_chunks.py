@@ -1,0 +1,158 @@
+"""The hands of a bulk run: a chunk of keys at a time, on record first, each conditional on what was read, settled after.
+
+A chunk that is done twice, because the process died before its end was saved, changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django.db import transaction
+
+from stores.errors import Conflict as ChangedKey
+from stores.errors import CorruptRow, KeyNotFound, StoreError, StoreUnavailable
+from stores.models import AuditEntry, TrashEntry
+from stores.services import audit
+from stores.services.bulk_change import Change
+from stores.services.bulk_record import Record, size_in_trash
+from stores.services.leases import Lease, key_text
+from stores.services.rows import same_row, settle
+from stores.services.trash_rows import DELETED, OVERWRITTEN
+from stores.services.writing import Writing
+from stores.types import Entry
+
+AUDITED: Final = 10_000
+"""The first keys of a run that the audit names one by one; the rest is in its closing entry as count and checksum."""
+_NAMED_IN_LOG: Final = 10
+
+
+@dataclass(slots=True)
+class Planned:
+    """One key on its way: what is there now, and what is on record of it."""
+
+    entry: Entry
+    """Settled and whole."""
+    trash: TrashEntry | None = None
+    note: AuditEntry | None = None
+    error: StoreError | None = None
+    done: bool = False
+    replaced_by: str = ""
+
+
+class Hands:
+    """Carries out one change in one store, for the run that a lease holds."""
+
+    def __init__(self, lease: Lease, at: Writing, change: Change, record: Record) -> None:
+        self.lease = lease
+        self.at = at
+        self.change = change
+        self.record = record
+
+    def delete(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Remove what is still as it was read; answers what went."""
+        plan = self.whole(entries)
+        self.put_on_record(plan, DELETED, "delete")
+        answers = self.at.backend.delete_each([self.at.stored(planned.entry) for planned in plan])
+        for planned, answer in zip(plan, answers, strict=True):
+            planned.done = isinstance(answer, Entry)
+            planned.error = answer if isinstance(answer, StoreError) else None
+        return self.settle(plan)
+
+    def set_expiry(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Give every key the run's expiry; answers what was changed."""
+        wanted = [entry for entry in entries if not self._has_that_expiry(entry)]
+        plan = self.whole(wanted)
+        self.put_on_record(plan, OVERWRITTEN, "expiry")
+        for planned in plan:
+            try:
+                stored = self.at.backend.set_expiry(planned.entry.key, self.change.expires_at, self.at.stored(planned.entry))
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                planned.error = error
+            else:
+                planned.done, planned.replaced_by = True, stored.etag
+        return self.settle(plan)
+
+    def _has_that_expiry(self, entry: Entry) -> bool:
+        if entry.problem:
+            self.fail(entry, CorruptRow(entry.key, entry.row or b"", f"Malformed row: {entry.problem}."))
+            return True
+        if entry.expires_at != self.change.expires_at:
+            return False
+        self.record.same += 1
+        return True
+
+    def whole(self, entries: Iterable[Entry]) -> list[Planned]:
+        """The entries to work on, read again where a list holds only the first part of a long value."""
+        plan = []
+        for entry in entries:
+            if entry.length is None:
+                plan.append(Planned(entry))
+                continue
+            found = self.at.backend.get(entry.key)
+            if found is None or not same_row(found, self.at.stored(entry)):
+                self.fail(entry, ChangedKey(current=found))
+            else:
+                plan.append(Planned(settle(found, self.at.version, self.at.kind)[1]))
+        return plan
+
+    def put_on_record(self, plan: Sequence[Planned], reason: str, action: str, seen: Sequence[Entry | None] | None = None) -> None:
+        """Trash rows within the room that is left, and audit entries, in one commit before the store is touched.
+
+        `seen` are the rows that are lost, where they are not the planned entries themselves.
+        """
+        for index, planned in enumerate(plan):
+            lost = planned.entry if seen is None else seen[index]
+            if lost is not None and self._fits(lost):
+                planned.trash = self.at.trash_row(lost, reason)
+            if self.record.done + index < AUDITED:
+                planned.note = self.at.note(planned.entry.key, action, lost)
+        with transaction.atomic():
+            TrashEntry.objects.bulk_create([planned.trash for planned in plan if planned.trash])
+            AuditEntry.objects.bulk_create([planned.note for planned in plan if planned.note])
+
+    def _fits(self, lost: Entry) -> bool:
+        size = size_in_trash(lost)
+        if self.record.undo_left < size:
+            return False
+        self.record.undo_left -= size
+        return True
+
+    def settle(self, plan: Sequence[Planned]) -> list[Entry]:
+        """Take back the trash rows of what was not done, close the audit entries, count. Answers the entries that are done."""
+        done = [planned for planned in plan if planned.done]
+        kept = [planned.trash.pk for planned in plan if planned.trash and not planned.done]
+        replaced = [planned.trash for planned in done if planned.trash and planned.replaced_by]
+        for planned in done:
+            if planned.trash:
+                planned.trash.replaced_by = planned.replaced_by
+        with transaction.atomic():
+            if kept:
+                TrashEntry.objects.filter(pk__in=kept).delete()
+            TrashEntry.objects.bulk_update(replaced, ["replaced_by"])
+            for outcome, wanted in ((audit.DONE, True), (audit.FAILED, False)):
+                notes = [planned.note.pk for planned in plan if planned.note and planned.done is wanted]
+                if notes:
+                    AuditEntry.objects.filter(pk__in=notes).update(outcome=outcome)
+        for planned in plan:
+            if planned.error is not None:
+                self.fail(planned.entry, planned.error)
+            elif not planned.done:
+                self.record.same += 1
+        self.record.undoable += sum(planned.trash is not None for planned in done)
+        self.record.trash_mark = max([self.record.trash_mark, *(planned.trash.pk for planned in plan if planned.trash)])
+        return [planned.entry for planned in done]
+
+    def fail(self, entry: Entry, error: StoreError) -> None:
+        """Count a key that stays as it is, and say why: in the receipt, the first ones in the log too."""
+        text = key_text(entry.key, self.at.version)
+        if isinstance(error, (ChangedKey, KeyNotFound)):
+            self.record.kept += 1
+        else:
+            self.record.failed += 1
+        if len(self.record.failures) < _NAMED_IN_LOG:
+            self.lease.log(f"Left: {text}. {error.message}")
+        self.record.name_failure(text, error.message)

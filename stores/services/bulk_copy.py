@@ -1,0 +1,143 @@
+"""Copying keys into another store: any family to any, expiry and kind kept, every copy read again.
+
+A counter of a data store is its decimal text on Redis and comes back as a counter where its class says so; a lock is an empty
+value with an expiry on a data store and that expiry's number on Redis. Users' own keys are copied as the values that they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stores.errors import BadConfig, Conflict, StoreError, StoreUnavailable
+from stores.services.bulk_change import Change, Clash
+from stores.services.bulk_chunks import Hands, Planned
+from stores.services.bulk_record import Record
+from stores.services.leases import Lease, key_text
+from stores.services.trash_rows import OVERWRITTEN
+from stores.services.writing import Writing
+from stores.types import ABSENT, Entry, Kind
+
+if TYPE_CHECKING:
+    from stores.keyclasses import StoreKind
+
+
+@dataclass(slots=True)
+class _Copy:
+    source: Entry
+    wanted: Entry
+    there: Entry | None
+
+
+class Copier:
+    """Puts the entries of one store into another one; `hands` keep the records of the other store."""
+
+    def __init__(self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record) -> None:
+        self.source = source
+        self.target = target
+        self.clash = change.clash
+        self.record = record
+        self.hands = Hands(lease, target, change, record)
+        self.reader = Hands(lease, source, change, record)
+
+    def copy(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """The entries that are copied now, and those that the other store has so already.
+
+        Raises Conflict at the first key that the other store holds otherwise, when that is to end the run.
+        """
+        same: list[Entry] = []
+        copies = [copy for planned in self.reader.whole(entries) if (copy := self._planned(planned.entry, same))]
+        plan = [Planned(copy.wanted) for copy in copies]
+        self.hands.put_on_record(plan, OVERWRITTEN, "copy", [copy.there for copy in copies])
+        for planned, copy in zip(plan, copies, strict=True):
+            self._put(planned, copy)
+        self.hands.settle(plan)
+        return [copy.source for planned, copy in zip(plan, copies, strict=True) if planned.done], same
+
+    def _planned(self, entry: Entry, same: list[Entry]) -> _Copy | None:
+        """What to write, or None after counting why nothing is written."""
+        if entry.expired(time.time()):
+            self.record.skipped += 1
+            return None
+        try:
+            wanted = converted(entry, self.source.kind, self.target.kind)
+            there = self.target.backend.get(entry.key)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            self.reader.fail(entry, error)
+            return None
+        if there is not None and same_content(there, wanted, self.target):
+            same.append(entry)
+            return None
+        if there is not None and not there.expired(time.time()) and self.clash is not Clash.OVERWRITE:
+            if self.clash is Clash.FAIL:
+                text = key_text(entry.key, self.source.version)
+                raise Conflict(f"{self.target.store.id} holds another content under {text}.", there)
+            self.record.skipped += 1
+            return None
+        return _Copy(entry, wanted, there)
+
+    def _put(self, planned: Planned, copy: _Copy) -> None:
+        """Write under what was seen, and read again."""
+        try:
+            stored = self.target.backend.put(copy.wanted, ABSENT if copy.there is None else copy.there)
+            found = self.target.backend.get(copy.wanted.key)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            planned.error = error
+            return
+        if found is None or not same_content(found, copy.wanted, self.target):
+            planned.error = Conflict("What was read back from the other store is not what was written.", found)
+            return
+        planned.done, planned.replaced_by = True, stored.etag
+
+
+def converted(entry: Entry, source: StoreKind, target: StoreKind) -> Entry:
+    """A settled entry of one family of stores as another family holds it. Raises BadConfig for what cannot be held there."""
+    if entry.problem:
+        raise BadConfig(f"Malformed row: {entry.problem}.", "Repair or delete it.")
+    if source == target == "data":
+        return entry
+    if target == "data":
+        return _for_data(entry)
+    return _for_redis(entry, source)
+
+
+def _for_data(entry: Entry) -> Entry:
+    bare = replace(entry, row=None, expires_at_ms=None)
+    if entry.kind is Kind.COUNTER:
+        return replace(bare, value=None)
+    if entry.kind is Kind.LOCK:
+        return replace(bare, value=b"", counter=None)
+    return replace(bare, kind=Kind.VALUE, counter=None)
+
+
+def _for_redis(entry: Entry, source: StoreKind) -> Entry:
+    if source == "redis":
+        return replace(entry, counter=None)
+    if entry.kind is Kind.COUNTER:
+        value = b"%d" % (entry.counter or 0)
+    elif entry.counter is not None:
+        raise BadConfig("The key has both a value and a number; Redis holds only one of them.", "Delete one of the two first.")
+    else:
+        value = b"%d" % (entry.expires_at or 1) if entry.kind is Kind.LOCK else entry.value or b""
+    return replace(entry, value=value, counter=None, row=None, expires_at_ms=None)
+
+
+def same_content(stored: Entry, wanted: Entry, at: Writing) -> bool:
+    """Whether the stored row says what is wanted: kind, value or number, expiry to the precision that both know."""
+    if stored.problem or stored.length is not None:
+        return False
+    if None not in (stored.expires_at_ms, wanted.expires_at_ms):
+        expiry = stored.expires_at_ms == wanted.expires_at_ms
+    else:
+        expiry = stored.expires_at == wanted.expires_at
+    if at.kind == "redis":
+        return expiry and stored.value == (wanted.value if wanted.value is not None else b"%d" % (wanted.counter or 0))
+    number = wanted.counter if wanted.kind is Kind.COUNTER or wanted.counter is not None else stored.counter
+    value = stored.value == wanted.value or wanted.kind is Kind.COUNTER
+    return expiry and value and stored.counter == number and (stored.kind is Kind.COUNTER) == (wanted.kind is Kind.COUNTER)

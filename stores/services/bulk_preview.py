@@ -1,0 +1,150 @@
+"""The dry run of a bulk change: how many keys, how many bytes, which ones, how long, and how much of it could be undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core import signing
+
+from stores.errors import BadConfig
+from stores.models import Run, RunAction, RunState, Store
+from stores.services import access
+from stores.services.bulk_change import Change, Do
+from stores.services.filterwalk import STEP, FilterWalk, Position
+from stores.services.rows import Row
+from stores.services.trash_room import Cover, cover
+from stores.types import Entry, Pace
+
+SAMPLES: Final = 20
+VALID_SECONDS: Final = 3600
+"""A dry run that is older has to be made again."""
+_SALT: Final = "stores.bulk"
+_GUESS_MS: Final[Mapping[Do, float]] = {Do.DELETE: 0.5, Do.EXPIRY: 0.7, Do.COPY: 0.8, Do.MOVE: 1.3}
+"""Milliseconds a key where no run of this kind has been done on the store yet."""
+PAUSES: Final[Mapping[Pace, float]] = {Pace.GENTLE: 2.0, Pace.NORMAL: 1.25, Pace.FAST: 1.0}
+"""How much longer a run takes because of its pauses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a filter finds: `exact` when the store was read to the end, else there are at least so many."""
+
+    keys: int
+    exact: bool
+    bytes: int
+    scanned: int
+    expired: int
+    seconds: float
+    samples: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would do. `token` is this preview, sealed: a run is started with it and with nothing else."""
+
+    change: Change
+    found: Found
+    cover: Cover | None
+    """None for a change that removes and overwrites nothing, or keeps no copies."""
+    seconds: Mapping[Pace, float]
+    measured: bool
+    """The times are from an earlier run on this store."""
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A preview that came back with its confirmation."""
+
+    change: Change
+    keys: int
+    exact: bool
+    bytes: int
+
+
+def look(store: Store, change: Change, budget_seconds: float | None = 2.0) -> Found:
+    """Walk the filter for as long as the budget allows (None: to the end). Memory stays flat; raises what the store says."""
+    began = time.monotonic()
+    with access.opened(store) as backend:
+        walk = FilterWalk(backend, store.effective_version, change.filter, change.at)
+        return survey(walk, None if budget_seconds is None else began + budget_seconds)
+
+
+def survey(walk: FilterWalk, deadline: float | None) -> Found:
+    """Count, weigh and sample an open walk until the deadline (monotonic seconds)."""
+    began = time.monotonic()
+    keys = size = scanned = expired = 0
+    spread = _Spread()
+    exact = True
+    for step in walk.steps(Position(), 4 * STEP):
+        scanned += step.scanned
+        for entry in step.entries:
+            keys += 1
+            size += entry.size
+            expired += entry.expired(walk.now)
+            spread.offer(entry)
+        if deadline is not None and time.monotonic() >= deadline and step.after is not None:
+            exact = False
+            break
+    return Found(keys, exact, size, scanned, expired, time.monotonic() - began, tuple(walk.row(entry) for entry in spread.chosen()))
+
+
+def preview(store: Store, change: Change, budget_seconds: float | None = 2.0) -> Preview:
+    """The dry run; changes nothing. Costs a walk through the filter within the budget."""
+    found = look(store, change, budget_seconds)
+    covered = cover(found.keys, found.bytes) if change.undo and change.do is not Do.COPY else None
+    sealed = {"store": store.id, "params": change.params(), "keys": found.keys, "exact": found.exact, "bytes": found.bytes}
+    seconds, measured = _estimate(store, change, found)
+    return Preview(change, found, covered, seconds, measured, signing.dumps(sealed, salt=_SALT, compress=True))
+
+
+def confirmed(store: Store, token: str, typed: str) -> Confirmed:
+    """What a token of `preview` says, when the typed count is the counted one. Raises BadConfig(field="count" or "token")."""
+    try:
+        sealed: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=VALID_SECONDS)
+    except signing.SignatureExpired:
+        raise BadConfig("This dry run is more than an hour old.", "Make it again: the keys may be others now.", "token") from None
+    except signing.BadSignature:
+        raise BadConfig("This is no dry run of kvadmin's.", "Start from the list of keys.", "token") from None
+    if sealed["store"] != store.id:
+        raise BadConfig("This dry run is of another store.", "Start from the list of keys.", "token")
+    digits = "".join(char for char in typed if char not in ",. '\u202f\u00a0")
+    if digits != str(sealed["keys"]):
+        raise BadConfig("That is not the count.", f"Type {sealed['keys']} to confirm.", "count")
+    return Confirmed(Change.from_params(sealed["params"]), sealed["keys"], sealed["exact"], sealed["bytes"])
+
+
+def _estimate(store: Store, change: Change, found: Found) -> tuple[dict[Pace, float], bool]:
+    """Seconds by pace: from the last run of this kind here, else from the reading and a guess of the writing."""
+    past = Run.objects.filter(store=store, action=RunAction.BULK, state=RunState.DONE, params__do=change.do.value, seconds__gt=0.5).first()
+    if past is not None and (done := past.params.get("record", {}).get("done", 0)):
+        base = found.keys * past.seconds / done / PAUSES[Pace(past.pace)]
+        return {pace: base * factor for pace, factor in PAUSES.items()}, True
+    base = found.seconds + found.keys * _GUESS_MS[change.do] / 1000
+    return {pace: base * factor for pace, factor in PAUSES.items()}, False
+
+
+class _Spread:
+    """Samples spread evenly over a stream of unknown length, in the memory of 40."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.stride = 1
+        self.held: list[Entry] = []
+
+    def offer(self, entry: Entry) -> None:
+        if self.seen % self.stride == 0:
+            self.held.append(entry)
+            if len(self.held) == 2 * SAMPLES:
+                self.held = self.held[::2]
+                self.stride *= 2
+        self.seen += 1
+
+    def chosen(self) -> list[Entry]:
+        count = len(self.held)
+        if count <= SAMPLES:
+            return self.held
+        return [self.held[index * count // SAMPLES] for index in range(SAMPLES)]
