@@ -86,7 +86,7 @@ class FoundationDBBackend(DataStoreBackend):
     SETTINGS = (
         SettingField("cluster-file", FieldType.PATH, "Cluster file", help="Empty: the default file of the client library."),
         SettingField("transaction.timeout", FieldType.DURATION, "Transaction timeout", default="5s"),
-        SettingField("transaction.retry-limit", FieldType.INTEGER, "Retries of a transaction", default="20", advanced=True),
+        SettingField("transaction.retry-limit", FieldType.INTEGER, "Retries of a transaction", default="100", advanced=True),
         SettingField("transaction.max-retry-delay", FieldType.DURATION, "Longest wait between retries", default="1s", advanced=True),
         SettingField("ids.machine", label="Machine id", advanced=True),
         SettingField("ids.datacenter", label="Data centre id", advanced=True),
@@ -99,7 +99,7 @@ class FoundationDBBackend(DataStoreBackend):
         self.options = fdbclient.Options(
             cluster_file=get("cluster-file", "").strip() or None,
             timeout_ms=int(1000 * seconds("transaction.timeout", get("transaction.timeout", ""), 5.0)) or 1,
-            retry_limit=whole_number("transaction.retry-limit", get("transaction.retry-limit", ""), 20, 0, 1_000_000),
+            retry_limit=whole_number("transaction.retry-limit", get("transaction.retry-limit", ""), 100, 0, 1_000_000),
             max_retry_delay_ms=int(1000 * seconds("transaction.max-retry-delay", get("transaction.max-retry-delay", ""), 1.0)),
             machine=get("ids.machine", "").strip(),
             datacenter=get("ids.datacenter", "").strip(),

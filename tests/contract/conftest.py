@@ -23,6 +23,8 @@ HARNESSES: dict[str, str] = {
     "sharded": "tests.contract.redis:ShardedHarness",
     "rocksdb": "tests.contract.rocksdb:RocksDBHarness",
     "static": "tests.contract.static:StaticHarness",
+    "http": "tests.contract.static:HttpHarness",
+    "sql-read-replica": "tests.contract.replica:ReplicaHarness",
     "foundationdb-fake": "tests.contract.foundationdb:FakeFoundationDBHarness",
     "foundationdb": "tests.contract.foundationdb:FoundationDBHarness",
     "sqlite": "tests.contract.sqlite:SQLiteHarness",

@@ -18,6 +18,7 @@ from tests.contract.harness import Harness, Plant, SettableClock
 from tests.servers.fakefdb import FakeFDB
 
 ROWS_AT_ONCE = 500
+BYTES_AT_ONCE = 1_000_000
 NUMBERS = b"y"
 
 
@@ -40,10 +41,13 @@ class _FoundationDBHarness(Harness):
                 pairs += [(VALUES + key, value) for key, value in split(row.key, row.row)]
             if row.number is not None:
                 pairs.append((NUMBERS + row.key, row.number.to_bytes(8, "little", signed=True)))
-        for at in range(0, len(pairs), ROWS_AT_ONCE):
+        while pairs:
+            batch: list[tuple[bytes, bytes]] = []
+            while pairs and len(batch) < ROWS_AT_ONCE and sum(len(value) for _, value in batch[-20:]) < BYTES_AT_ONCE:
+                batch.append(pairs.pop())
 
-            def write(transaction: Any, _: bool, at: int = at) -> None:
-                for key, value in pairs[at : at + ROWS_AT_ONCE]:
+            def write(transaction: Any, _: bool, batch: list[tuple[bytes, bytes]] = batch) -> None:
+                for key, value in batch:
                     transaction.set(key, value)
 
             fdbclient.run(self._options, write)

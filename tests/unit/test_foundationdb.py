@@ -247,11 +247,11 @@ def test_retries_end(fake: FakeFDB, cluster: Cluster) -> None:
     ],
 )
 def test_errors_say_what_to_do(store: FoundationDBBackend, cluster: Cluster, code: int, kind: type[StoreError], words: str) -> None:
-    cluster.errors = [("read", code)] * 30
+    cluster.errors = [("read", code)] * 150
     with pytest.raises(kind, match=words) as caught:
         store.scan()
     assert caught.value.fix
-    cluster.errors = [("read", code)] * 30
+    cluster.errors = [("read", code)] * 150
     with pytest.raises(kind):
         list(store.census())
     cluster.errors = []
