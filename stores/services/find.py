@@ -24,7 +24,7 @@ from stores.services import limits as limit_service
 from stores.services.every import ask_each
 from stores.services.limits import Limits
 from stores.services.rows import Row, decoded_row, json_row, settle, store_kind
-from stores.services.traces import Hunt, hunt, meanings
+from stores.services.traces import CODES, Hunt, hunt, meanings
 from stores.services.walking import Position, Walk
 from stores.types import Clock, Entry
 
@@ -174,16 +174,23 @@ class _Look:
                 found, settled = settle(entry, self.version, self.kind)
                 if found == slug:
                     self._keep(settled, why)
-        walk = Walk(self.backend, self.version, self.hunt.ranges, lambda key, slug: bool(self.why(key, slug)), self._take)
+        walk = Walk(self.backend, self.version, self.hunt.ranges, self._wants, self._take)
         after = walk.go(position, deadline, lambda: len(self.found) >= MOST_FINDINGS and deadline is not None)
         return Searched(self.store_id, tuple(self.found.values()), lookups, walk.scanned, after, walk.progress)
 
+    def _wants(self, key: bytes, slug: str | None) -> bool:
+        return bool(self.why(key, slug)) or (slug == CODES and bool(self.hunt.accounts))
+
     def _take(self, settled: Entry, slug: str | None) -> None:
-        self._keep(settled, self.why(settled.key, slug))
+        why = self.why(settled.key, slug)
+        row = decoded_row(settled, self.version, self.kind, self.now)
+        if not why and slug == CODES and row.decoded.fields.get("account_id") in self.hunt.accounts:
+            why = "sign-in code of this account"
+        if why:
+            self.found.setdefault(settled.key, Finding(self.store_id, row, why))
 
     def _keep(self, settled: Entry, why: str) -> None:
-        if settled.key not in self.found:
-            self.found[settled.key] = Finding(self.store_id, decoded_row(settled, self.version, self.kind, self.now), why)
+        self.found.setdefault(settled.key, Finding(self.store_id, decoded_row(settled, self.version, self.kind, self.now), why))
 
 
 def sealed(text: str, positions: Mapping[str, Position]) -> str:

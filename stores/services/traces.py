@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stores import keyclasses
-from stores.keyclasses import Meaning, Trace, smtp_traces, understand
+from stores.keyclasses import CLASSES, Meaning, Trace, smtp_traces, understand
 from stores.services.limits import Limits
 from stores.types import ALL_KEYS, KeyRange
 
@@ -16,6 +16,8 @@ _PAIRED: Final = re.compile(r"\b(as|account)\s+(?=[0-9])", re.IGNORECASE)
 _FIRST_TEXT: Final = b"\x1b"
 """Class bytes end below it."""
 MOST_SUBJECTS: Final = 8
+CODES: Final = "oauth"
+_CODE: Final = re.compile(r"[A-Za-z0-9]{4}-[A-Za-z0-9]{4}|[A-Za-z0-9]{40}")
 
 Wanted = Callable[[bytes, str | None], str]
 """Why a key of a class is a trace; empty when it is none."""
@@ -31,6 +33,8 @@ class Hunt:
     """Stretches to walk one after the other, the most telling ones first."""
     traces: tuple[Trace, ...] = field(default=(), repr=False)
     """What the keys of the stretches are held against."""
+    accounts: frozenset[int] = frozenset()
+    """Accounts whose sign-in codes are looked for: only their values name one."""
 
     def test(self) -> Wanted:
         """A fast test for many keys: only traces that can begin with a key's first byte are asked."""
@@ -70,11 +74,27 @@ def hunt(text: str, version: str, kind: keyclasses.StoreKind, ordered: bool, lim
         found += smtp_traces(subjects, limits.limiters, version, now=now)
         found.append(Trace("exact", text.strip().encode(), None, "your own key of this name"))
     found += smtp_traces(subjects, limits.limiters, version)
+    found += _codes(subjects, version)
     if kind == "static":
         found = [trace for trace in found if trace.slug is None]
     exact = {trace.key: (trace.slug, trace.why) for trace in reversed(found) if trace.kind == "exact"}
+    accounts = frozenset(meaning.number for meaning in meanings(text) if meaning.sort == "account") if kind != "static" else frozenset()
     walks = [trace for trace in found if trace.kind != "exact"]
-    return Hunt(exact, _ranges(walks, version, ordered), tuple(walks))
+    if accounts:
+        walks += [Trace("scan", prefix, CODES, "sign-in codes of this account", _none) for prefix in CLASSES[CODES].prefixes(version)]
+    return Hunt(exact, _ranges(walks, version, ordered), tuple(walks), accounts)
+
+
+def _codes(subjects: Sequence[str], version: str) -> list[Trace]:
+    """A code that somebody reads out: `ABCD-EFGH` or the long form."""
+    prefix = CLASSES[CODES].texts[0] if version == "0.10" else bytes([CLASSES[CODES].byte or 1])
+    found = [subject for subject in subjects if _CODE.fullmatch(subject)]
+    return [Trace("exact", prefix + code.encode(), CODES, "the code itself") for code in found]
+
+
+def _none(key: bytes) -> bool:
+    """The key of a code says nothing about its account."""
+    return False
 
 
 def _ranges(walks: Sequence[Trace], version: str, ordered: bool) -> tuple[KeyRange, ...]:

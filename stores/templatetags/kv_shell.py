@@ -23,9 +23,12 @@ SECTIONS: Mapping[str, str] = {
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
     "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
     "purge": "purge", "schedule": "purge",
-    "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs", "lookups": "lookups", "audit": "audit",
+    "find": "help", "help": "help", "limited": "help", "limited-class": "help", "act": "help",
+    "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs",
+    "lookups": "lookups", "audit": "audit",
     "settings": "settings", "tokens": "settings", "token-revoke": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
     "store-delete": "settings", "import": "settings", "import-preview": "settings", "import-done": "settings",
+    "alerts": "settings", "alert": "settings", "alert-add": "settings",
 }  # fmt: skip
 """Which page of the bar a route belongs to."""
 
@@ -123,5 +126,6 @@ def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
     named: list[tuple[str, str, list[str]]] = [("Overview", "overview", [])]
     if target:
         named += [("Store", "store", [target.id]), ("Keys", "keys", [target.id]), ("Purge", "purge", [target.id])]
-    named += [("Trash", "trash", []), ("Runs", "runs", []), ("Lookups", "lookups", []), ("Audit", "audit", []), ("Settings", "settings", [])]
+    rest = (("Trash", "trash"), ("Runs", "runs"), ("Lookups", "lookups"), ("Audit", "audit"), ("3 a.m.", "help"), ("Settings", "settings"))
+    named += [(label, name, []) for label, name in rest]
     return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]

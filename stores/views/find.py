@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,6 +11,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from stores.errors import BadConfig
+from stores.keyclasses import Meaning
 from stores.models import Store
 from stores.services import find as finding
 from stores.services.find import Found
@@ -39,13 +41,26 @@ def find(request: HttpRequest) -> HttpResponse:
     return show(request, TEMPLATE, context | answer(found))
 
 
+def readings(meanings: Iterable[Meaning]) -> list[tuple[str, str]]:
+    """`the mail address, login or Message-ID` and the text that may be all of them."""
+    by_text: dict[str, list[str]] = {}
+    for meaning in meanings:
+        by_text.setdefault(meaning.text, []).append(SORTS[meaning.sort])
+    return [(_either(sorts), text) for text, sorts in by_text.items()]
+
+
+def _either(sorts: list[str]) -> str:
+    rest = [sort.removeprefix("the ") for sort in sorts[1:]]
+    return sorts[0] if not rest else f"{', '.join([sorts[0], *rest[:-1]])} or {rest[-1]}"
+
+
 def answer(found: Found) -> dict[str, Any]:
     """What both pages of a subject show of a search."""
     stores = Store.objects.in_bulk([searched.store_id for searched in found.stores])
     more = f"{reverse('stores:find')}?{urlencode({'q': found.subject, 'cursor': found.next})}" if found.next else ""
     return {
         "found": found,
-        "readings": [(SORTS[meaning.sort], meaning.text) for meaning in found.meanings],
+        "readings": readings(found.meanings),
         "rows": [{"finding": finding, "row": finding.row, "store": stores[finding.store_id]} for finding in found.findings],
         "answered": sum(searched.error is None for searched in found.stores),
         "scanned": sum(searched.scanned for searched in found.stores),

@@ -89,6 +89,15 @@ def test_every_subject_finds_the_rows_that_the_manifest_names(
         assert all(finding.why for finding in found.findings)
 
 
+def test_sign_in_codes_are_found_by_account_and_by_the_code_itself(captured: Define) -> None:
+    store = captured(LIVE)
+    codes = [row for row in manifest() if row["class"] == "oauth"]
+    of_account = {row["key_hex"] for row in codes if row["decoded"]["account_id"] == 4}
+    assert of_account and {key for key in keys_of(whole("account 4", store)) if key.startswith("01")} == of_account
+    for row in codes:
+        assert row["key_hex"] in keys_of(whole(row["identity"].removeprefix("code="), store))
+
+
 def test_a_network_finds_its_addresses_and_no_other(captured: Define) -> None:
     store = captured(LIVE)
     classes = ("rate-rcpt", "rate-scan", "rate-loiter", "rate-auth", "rate-contact", "rate-http-anonymous", "reputation-ip")
