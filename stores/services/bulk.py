@@ -206,7 +206,7 @@ class _Work:
     def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         first = 0
         while first < len(entries):
-            chunk = entries[first : first + self.size]
+            chunk = entries[first : first + min(self.size, self._allowed())]
             first += len(chunk)
             yield chunk
 
@@ -229,7 +229,6 @@ class _Work:
             self.size = max(1, min(500, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))
             if self.on_progress is not None:
                 self.on_progress(self.run)
-            self._guard()
             self.lease.wait(pause_after(self.pace, took))
 
     def _progress(self) -> float | None:
@@ -241,13 +240,17 @@ class _Work:
         record = self.record
         return record.done + record.same + record.skipped + record.kept + record.failed
 
-    def _guard(self) -> None:
-        """Stop when clearly more keys match than the administrator has confirmed."""
-        if self.exact and self.expected and self._met() > self.expected + max(20, self.expected // 100):
+    def _allowed(self) -> int:
+        """How many keys may still be done: hardly more than the administrator has confirmed. Raises BadConfig at the end of that."""
+        if not (self.exact and self.expected):
+            return self.size
+        left = self.expected + max(20, self.expected // 100) - self._met()
+        if left <= 0:
             raise BadConfig(
                 f"More keys match than the {self.expected} of the dry run; the run stopped before it went further.",
                 "Make a new dry run: the store is changing.",
             )
+        return left
 
     def _save(self) -> None:
         self.record.save_to(self.run)
