@@ -232,7 +232,7 @@ def test_to_redis_and_back_keeps_kinds_numbers_and_expiries(
     there = done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="redis"))
     assert (Record.of(there).done, Record.of(there).failed, there.state) == (64, 0, RunState.DONE)
     assert raw.get(AUTH) == b"5"
-    assert raw.execute_command("EXPIRETIME", AUTH) == before[AUTH].expires_at
+    assert raw.expiretime(AUTH) == before[AUTH].expires_at  # type: ignore[arg-type]
     assert raw.get(b"user:07") == b"v7"
     assert raw.ttl(b"other") == -1
     back = done(actor, cache, make_change(Do.MOVE, KeyFilter(), time.time(), to="second"))
@@ -240,7 +240,7 @@ def test_to_redis_and_back_keeps_kinds_numbers_and_expiries(
     assert everything(second) == before
     assert raw.dbsize() == 0
     assert undo(actor, back) == {"restored"}
-    assert raw.execute_command("EXPIRETIME", AUTH) == before[AUTH].expires_at
+    assert raw.expiretime(AUTH) == before[AUTH].expires_at  # type: ignore[arg-type]
 
 
 def test_a_key_with_value_and_number_does_not_fit_into_redis(filled: Store, actor: Actor, server: RedisServer, raw: redis.Redis) -> None:
