@@ -6,11 +6,13 @@ Nothing here opens the database, and nothing is ever written into its folder.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pwd
 import re
 import shutil
 import struct
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ LOCK_FILE: Final = "LOCK"
 _LIVE_FILE: Final = re.compile(r"CURRENT|IDENTITY|MANIFEST-\d+|\d+\.(sst|log|blob)")
 """What a reader needs. Not linked: LOCK, whose lock would be lost with a closed descriptor; options and logs."""
 _OPTIONS_FILE: Final = re.compile(r"OPTIONS-\d+")
+_FLAG: Final = "in-use"
 _FLOCK: Final = struct.Struct("hhqqi0q")
 """`struct flock` of 64-bit Linux: type, whence, start, length, process."""
 
@@ -109,8 +112,10 @@ def holder(path: Path) -> int | None:
     """The process that has the database open for writing: its id, 0 when it cannot be named, None when there is none.
 
     Asks the system about the lock and never takes it. Must not be called in the process that holds it: closing the
-    descriptor would give the lock up.
+    descriptor would give the lock up. Only Linux is asked; elsewhere an opening for writing tells.
     """
+    if sys.platform != "linux":
+        return None
     try:
         descriptor = os.open(path / LOCK_FILE, os.O_RDONLY)
     except OSError:
@@ -197,14 +202,14 @@ def work_folder() -> Path:
 class ScratchFolder:
     """A folder that lives as long as this object; what a killed process left behind is removed by the next one."""
 
-    _FLAG: Final = "in-use"
-
     def __init__(self) -> None:
         root = work_folder()
-        _remove_abandoned(root, self._FLAG)
-        self.path = Path(tempfile.mkdtemp(prefix="view-", dir=root))
-        self._flag = os.open(self.path / self._FLAG, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        _remove_abandoned(root)
+        made = Path(tempfile.mkdtemp(prefix="new-", dir=root))
+        self._flag = os.open(made / _FLAG, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._flag, fcntl.LOCK_EX)
+        self.path = made.rename(made.with_name(made.name.replace("new-", "view-", 1)))
+        """Only now may others take it for abandoned, and they find its flag held."""
 
     def remove(self) -> None:
         """Delete the folder with all that is in it. Safe to call twice."""
@@ -214,11 +219,11 @@ class ScratchFolder:
             self._flag = -1
 
 
-def _remove_abandoned(root: Path, flag_name: str) -> None:
+def _remove_abandoned(root: Path) -> None:
     """Remove the scratch folders whose flag nobody holds any more."""
     for folder in root.glob("view-*"):
         try:
-            flag = os.open(folder / flag_name, os.O_RDWR)
+            flag = os.open(folder / _FLAG, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
             continue
         try:
@@ -228,3 +233,49 @@ def _remove_abandoned(root: Path, flag_name: str) -> None:
             continue
         finally:
             os.close(flag)
+
+
+def claim(path: Path) -> int | None:
+    """Take kvadmin's own turn at writing this database, so that two of its processes do not take each other for the server.
+
+    Returns the descriptor to `give_back`, None while another process has its turn.
+    """
+    file = _claim_file(path)
+    while True:
+        descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
+def give_back(path: Path, descriptor: int) -> None:
+    """End the turn; a forked child that inherited the descriptor does not prolong it."""
+    _claim_file(path).unlink(missing_ok=True)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def claimed(path: Path) -> bool:
+    """Whether a process of kvadmin has its turn at writing."""
+    try:
+        descriptor = os.open(_claim_file(path), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _claim_file(path: Path) -> Path:
+    return work_folder() / f"writer-{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}"

@@ -7,8 +7,6 @@ server). A writer is closed the moment its last user lets go: while it is open t
 from __future__ import annotations
 
 import atexit
-import fcntl
-import hashlib
 import os
 import threading
 import time
@@ -129,8 +127,7 @@ class Shared:
 
     def _release_claim(self) -> None:
         if self._claim >= 0:
-            fcntl.flock(self._claim, fcntl.LOCK_UN)
-            os.close(self._claim)
+            rocksfiles.give_back(self.path, self._claim)
             self._claim = -1
 
     def why_no_writes(self) -> str:
@@ -141,7 +138,7 @@ class Shared:
         if why:
             return why
         held = holder(self.path)
-        return "" if held is None or _claimed(self.path) else rocksfiles.held_by(held)
+        return "" if held is None or rocksfiles.claimed(self.path) else rocksfiles.held_by(held)
 
 
 _here = _Process()
@@ -204,35 +201,13 @@ def _close_idle_for_ever() -> None:
 atexit.register(close_idle)
 
 
-def _claim_file(path: Path) -> Path:
-    return rocksfiles.work_folder() / f"writer-{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}"
-
-
 def _claim(path: Path) -> int:
-    """Take kvadmin's own turn at writing this database, so that two of its processes do not take each other for the server."""
-    descriptor = os.open(_claim_file(path), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    """Wait for kvadmin's own turn at writing this database. Raises Busy."""
     until = time.monotonic() + WAIT_SECONDS
     while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = rocksfiles.claim(path)
+        if descriptor is not None:
             return descriptor
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(descriptor)
-                raise Busy("Another purge or edit of this database is under way.", "Wait until it is done, then try again.") from None
-            time.sleep(0.02)
-
-
-def _claimed(path: Path) -> bool:
-    """Whether a process of kvadmin has its turn at writing."""
-    try:
-        descriptor = os.open(_claim_file(path), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        if time.monotonic() > until:
+            raise Busy("Another purge or edit of this database is under way.", "Wait until it is done, then try again.")
+        time.sleep(0.02)

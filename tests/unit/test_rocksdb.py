@@ -51,7 +51,8 @@ def backend(path: Path, version: str = "0.11") -> RocksDBBackend:
 
 def capture(name: str, folder: Path) -> Path:
     with tarfile.open(CAPTURES / f"memstore.rocks-{name}.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+        for member in archive.getmembers():
+            archive.extract(member, folder)
     return folder / "memstore.rocks"
 
 
