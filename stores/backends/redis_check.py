@@ -15,8 +15,8 @@ from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Command, Link, Node, pipelined
 from stores.backends.redis_rights import Rights, acl_line, try_rights
 from stores.backends.redis_sentinel import SentinelLink
+from stores.backends.redis_server import refuse_part, server_name
 from stores.backends.redis_settings import Address, RedisConfig
-from stores.backends.redis_walk import refuse_part
 from stores.errors import StoreError, StoreRefused
 from stores.types import Check, CheckState, Clock
 
@@ -25,15 +25,6 @@ CLOCK_SECONDS: Final = 2.0
 """A difference of clocks that is worth a warning."""
 LAG_SECONDS: Final = 10
 _OLDEST: Final = (6, 0)
-
-
-def server_name(server: Any) -> str:
-    """Product and version from INFO server: "Valkey 9.1.2", "Redis 7.0.15"."""
-    if not isinstance(server, dict):
-        return "Redis"
-    if "valkey_version" in server:
-        return f"Valkey {server['valkey_version']}"
-    return f"Redis {server.get('redis_version', '')}".strip()
 
 
 def check_store(config: RedisConfig, link: Link, clock: Clock) -> list[Check]:

@@ -23,26 +23,11 @@ from redis.exceptions import NoScriptError, ResponseError, TryAgainError
 
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_link import Command, pipelined
+from stores.backends.redis_measure import CENSUS_COUNT, CLOCK_LUA, MEASURE_LUA, Measured, Tempo, measure_keyed
 from stores.backends.redis_rows import ask
 from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
-from stores.backends.redis_walk import (
-    CENSUS_COUNT,
-    CLOCK_LUA,
-    MEASURE_LUA,
-    STEP_KEYS,
-    STEP_SECONDS,
-    Measured,
-    Tempo,
-    Walk,
-    census_rows,
-    lost,
-    measure_keyed,
-    scan_names,
-    shared_prefix,
-    split_position,
-    triples,
-)
-from stores.types import ALL_KEYS, CensusSlice, KeyRange
+from stores.backends.redis_walk import STEP_KEYS, STEP_SECONDS, Walk, lost, scan_names, shared_prefix, split_position
+from stores.types import ALL_KEYS, CensusRow, CensusSlice, KeyRange
 
 SLOTS: Final = 16384
 SLOTS_AT_ONCE: Final = 1024
@@ -169,9 +154,9 @@ class SlotWalk(Walk):
                     step = self._read(place.slot, ALL_KEYS, CENSUS_NAMES, False)
                     names = [name for name in step.names if _behind(name, place)]
                     place, owner = Place(step.following, scan="-.0" if step.crowded else ""), step.owner
-                measured = self._measure(names, owner, tempo)
+                rows = tuple(self._measure(names, owner, tempo))
             done, patience = place.slot >= SLOTS, self.link.working()
-            yield CensusSlice(tuple(census_rows(measured)), "" if done else str(place), 1.0 if done else place.slot / SLOTS)
+            yield CensusSlice(rows, "" if done else str(place), 1.0 if done else place.slot / SLOTS)
 
     # one step
 
@@ -251,23 +236,23 @@ class SlotWalk(Walk):
         mine = [name for name in names if key_slot(name) == place.slot]
         return mine, Place(place.slot + 1) if following is None else Place(place.slot, scan=following)
 
-    def _measure(self, names: Sequence[bytes], owner: str, tempo: Tempo) -> list[Measured]:
+    def _measure(self, names: Sequence[bytes], owner: str, tempo: Tempo) -> list[CensusRow]:
         """Expiry and length: a script for each few names, keyed commands for keys that have just moved."""
-        found: list[Measured] = []
+        found: list[CensusRow] = []
         first = 0
         while first < len(names):
             batch = names[first : first + tempo.count]
             first += len(batch)
-            found += self._measure_batch(batch, owner, tempo)
+            found += self._measure_batch(batch, owner, tempo).rows()
         return found
 
-    def _measure_batch(self, batch: Sequence[bytes], owner: str, tempo: Tempo) -> list[Measured]:
+    def _measure_batch(self, batch: Sequence[bytes], owner: str, tempo: Tempo) -> Measured:
         dialect = self.link.dialect
         if owner and (dialect.read_scripts or dialect.scripts):
             reply = self.link.run(lambda: self._measured_by_script(batch, owner))
             if reply is not None:
                 tempo.note(int(reply[0]))
-                return triples(reply[1:])
+                return Measured.of(reply[1:])
         return measure_keyed(self.link, batch)
 
     def _measured_by_script(self, batch: Sequence[bytes], owner: str) -> Any:

@@ -11,74 +11,25 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import redis
-from redis.exceptions import NoScriptError, ResponseError
 
-from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Link, pipelined
-from stores.backends.redis_rows import ask, expiry_command
-from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
-from stores.errors import CursorLost, StoreRefused
-from stores.types import CensusRow, CensusSlice, Cursor, KeyRange, Kind
+from stores.backends.redis_measure import CENSUS_COUNT, Recent, Tempo
+from stores.backends.redis_pump import SlicePump
+from stores.backends.redis_server import refuse_part, run_id_of, same_server
+from stores.errors import CursorLost
+from stores.types import CensusSlice, Cursor, KeyRange
 
 LARGEST_COUNT: Final = 1000
 """COUNT of a SCAN for names only: about a millisecond of the server's time."""
 STEP_KEYS: Final = 50_000
 """Keys one page call looks at before it returns what it has: about 50 ms of the server's time."""
 STEP_SECONDS: Final = 0.25
-CENSUS_COUNT: Final = 200
-"""COUNT of a census slice, lowered where the server is slower: see `Tempo`."""
-SLICE_MICROSECONDS: Final = 1000
-"""What a census slice should take at most on the server."""
-REMEMBERED_SLICES: Final = 4
-
-CLOCK_LUA: Final = """
-local os_clock = (rawget(_G, 'os') or {}).clock
-local function micros()
-  if os_clock then return os_clock() * 1000000 end
-  local now = redis.call('TIME')
-  return now[1] * 1000000 + now[2]
-end
-local started = micros()
-"""
-"""Time inside a script: newer servers freeze TIME there and offer os.clock, older ones the other way round."""
-
-MEASURE_LUA: Final = """
-local function measure(out, names, exact)
-  for _, key in ipairs(names) do
-    local size = redis.pcall('STRLEN', key)
-    out[#out + 1] = key
-    out[#out + 1] = expiry(key, exact)
-    out[#out + 1] = type(size) == 'table' and -1 or size
-  end
-end
-"""
-_SLICE: Final = Script(
-    EXPIRY_LUA
-    + CLOCK_LUA
-    + MEASURE_LUA
-    + """
-local page = redis.call('SCAN', ARGV[2], 'COUNT', ARGV[3])
-local out = {0, page[1]}
-measure(out, page[2], ARGV[1] == '1')
-out[1] = math.floor(micros() - started)
-return out
-"""
-)
-
-
-class Measured(NamedTuple):
-    """What a census asks of a key. `length` is -1 for a key that holds no string."""
-
-    key: bytes
-    expires_ms: int
-    length: int
 
 
 class Walk(ABC):
@@ -117,58 +68,19 @@ class ScanWalk(Walk):
         run_id, cursor = split_position(position)
         tempo, recent = Tempo(CENSUS_COUNT), Recent()
         patience: AbstractContextManager[None] = nullcontext()
-        while True:
-            with patience:
-                micros, now_id, cursor, measured = self._slice(cursor, tempo.count)
-            run_id, patience = same_server(run_id, now_id), self.link.working()
-            tempo.note(micros)
-            rows = tuple(census_rows(recent.new(measured)))
-            if cursor == 0:
-                yield CensusSlice(rows, "", 1.0)
-                return
-            yield CensusSlice(rows, join_position(run_id, cursor), share_before(cursor))
-
-    def _slice(self, cursor: int, count: int) -> tuple[int, str, int, list[Measured]]:
-        """Microseconds, run id, next cursor and what the slice holds: one script call, or two pipelines without scripts."""
-        link = self.link
-        while link.dialect.read_scripts or link.dialect.scripts:
-            client = link.run(link.primaries)[0].client
-            exact = "1" if link.dialect.pexpiretime else "0"
-            reply, server = link.run(lambda: _script_with_info(link, client, _SLICE, exact, cursor, count))  # noqa: B023
-            if reply is not None:
-                refuse_part(link, client, server)
-                return int(reply[0]), run_id_of(server), int(reply[1]), triples(reply[2:])
-        page, server = link.run(lambda: _scan_with_info(link.primaries()[0].client, cursor, count))
-        return 0, run_id_of(server), page[0], measure_keyed(link, list(dict.fromkeys(page[1])))
-
-
-class Tempo:
-    """The size of the next slice, from how long the last one took on the server."""
-
-    def __init__(self, most: int, least: int = 20) -> None:
-        self.most, self.least, self.count = most, least, most
-
-    def note(self, micros: int) -> None:
-        """Shrink at once when a slice took too long, grow slowly when there is room."""
-        if micros > SLICE_MICROSECONDS:
-            self.count = max(self.least, self.count * SLICE_MICROSECONDS // (micros + 1))
-        elif micros < SLICE_MICROSECONDS // 2:
-            self.count = min(self.most, self.count + max(1, self.count // 8))
-
-
-class Recent:
-    """Drops keys that one of the last slices had: the only ones SCAN repeats (see the head of this module)."""
-
-    def __init__(self) -> None:
-        self._slices: deque[set[bytes]] = deque(maxlen=REMEMBERED_SLICES)
-
-    def new(self, rows: Sequence[Measured]) -> list[Measured]:
-        unique = {row.key: row for row in rows}
-        for seen in self._slices:
-            for key in seen & unique.keys():
-                del unique[key]
-        self._slices.append(set(unique))
-        return list(unique.values())
+        with SlicePump(self.link) as pump:
+            pump.ask(cursor, tempo.count)
+            while True:
+                with patience:
+                    part = pump.answer()
+                run_id, patience = same_server(run_id, part.run_id), self.link.working()
+                tempo.note(part.micros)
+                if part.cursor:
+                    pump.ask(part.cursor, tempo.count)
+                rows = tuple(recent.new(part.measured))
+                yield CensusSlice(rows, join_position(run_id, part.cursor) if part.cursor else "", share_before(part.cursor) or 1.0)
+                if part.cursor == 0:
+                    return
 
 
 # one SCAN walk, shared with a cluster's crowded slots
@@ -209,43 +121,6 @@ def _scan_with_info(client: redis.Redis, cursor: int, count: int, *limits: str |
     return (int(page[0]), page[1]), server
 
 
-def _script_with_info(link: Link, client: redis.Redis, script: Script, *arguments: Any) -> tuple[Any, Any]:
-    """A script's reply and the server's INFO from the same connection; (None, None) after learning of a better way."""
-    suffix = "_RO" if link.dialect.read_scripts else ""
-    reply, server = pipelined(client, [(f"EVALSHA{suffix}", script.sha, 0, *arguments), ("INFO", "server")])
-    if isinstance(reply, NoScriptError):
-        reply, server = pipelined(client, [(f"EVAL{suffix}", script.text, 0, *arguments), ("INFO", "server")])
-    if isinstance(reply, ResponseError) and learned(link, reply):
-        return None, None
-    if isinstance(reply, Exception):
-        raise reply
-    return reply, server
-
-
-def measure_keyed(link: Link, names: Sequence[bytes]) -> list[Measured]:
-    """Expiry and length of keys by keyed commands: where scripts are forbidden, and for keys on the move."""
-    found: list[Measured] = []
-    for first in range(0, len(names), 100):
-        batch = names[first : first + 100]
-        replies = ask(link, lambda: [part for key in batch for part in (expiry_command(link, key), ("STRLEN", key))])  # noqa: B023
-        for key, expires, length in zip(batch, replies[::2], replies[1::2], strict=True):
-            if isinstance(expires, Exception):
-                raise translate(expires, link.config)
-            if int(expires) != -2:
-                found.append(Measured(key, int(expires), -1 if isinstance(length, Exception) else int(length)))
-    return found
-
-
-def triples(flat: Sequence[Any]) -> list[Measured]:
-    """Key, expiry, length, key, expiry, length, ... as a script returns them, without keys that are gone."""
-    return [Measured(*row) for row in zip(flat[::3], flat[1::3], flat[2::3], strict=True) if row[1] != -2]
-
-
-def census_rows(measured: Sequence[Measured]) -> Iterator[CensusRow]:
-    for key, expires, length in measured:
-        yield CensusRow(key, Kind.UNKNOWN, None if expires < 0 else expires // 1000, len(key), max(length, 0), length < 0)
-
-
 # patterns, positions, cursors
 
 _SPECIAL: Final = re.compile(rb"[*?\[\]\\]")
@@ -281,29 +156,6 @@ def share_before(cursor: int) -> float:
     """The share of the table that SCAN has visited: its cursor counts with the bits in reverse, the highest first."""
     reverse = int(format(cursor & (1 << 64) - 1, "064b")[::-1], 2)
     return float(reverse / (1 << 64))
-
-
-def run_id_of(server: Any) -> str:
-    """A server's run id shortened to 10 characters; "-" where INFO is forbidden, which gives up noticing a restart."""
-    return str(server.get("run_id", "-"))[:10] if isinstance(server, dict) else "-"
-
-
-def refuse_part(link: Link, client: redis.Redis, server: Any) -> None:
-    """Raise StoreRefused when a node of a cluster is used as if it were the whole: its keys are only a part."""
-    if link.config.mode == "cluster" or not isinstance(server, dict) or (server.get("redis_mode") or server.get("server_mode")) != "cluster":
-        return
-    (info,) = link.run(lambda: pipelined(client, [("CLUSTER INFO",)]))
-    if not isinstance(info, dict) or int(info.get("cluster_size", 0)) != 1:
-        raise StoreRefused(f"Redis at {link.config.where} is only one node of a cluster.", "Set redis-type to cluster.")
-
-
-def same_server(before: str, now: str) -> str:
-    """The run id to go on with. Raises CursorLost when the walk began on another server process."""
-    if before not in ("", now):
-        raise CursorLost(
-            "The Redis server has restarted or another one took over; its list begins anew.", "Start again from the first page."
-        )
-    return now
 
 
 def join_position(run_id: str, cursor: int) -> str:

@@ -84,9 +84,9 @@ def test_no_call_of_a_census_takes_long(server: RedisServer) -> None:
         slow: list[Any] = client.slowlog_get(100)
         client.config_set("slowlog-log-slower-than", 10_000)
     slices = stats["cmdstat_evalsha_ro"]
-    assert slices["calls"] >= 200
-    assert slices["usec_per_call"] < 1500
-    assert len(slow) <= slices["calls"] // 20, "a busy machine may delay a few"
+    assert slices["calls"] >= 245, "at most about 200 keys a call"
+    assert slices["usec_per_call"] < 4000, "a busy machine is slower"
+    assert len(slow) < slices["calls"] // 2
     assert not {"cmdstat_keys", "cmdstat_flushdb", "cmdstat_get"} & set(stats)
 
 

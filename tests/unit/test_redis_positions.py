@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stores.backends.redis_measure import Measured, Recent, Tempo
 from stores.backends.redis_slots import Place, _mark
 from stores.backends.redis_walk import (
-    Measured,
-    Recent,
-    Tempo,
     common_prefix,
     glob_escaped,
     make_cursor,
@@ -22,7 +20,7 @@ from stores.backends.redis_walk import (
     split_position,
 )
 from stores.errors import CursorLost
-from stores.types import ALL_KEYS, KeyRange
+from stores.types import ALL_KEYS, KeyRange, Kind
 
 SAFE = re.compile(r"[A-Za-z0-9_.~-]*")
 
@@ -105,8 +103,21 @@ def test_the_tempo_shrinks_at_once_and_grows_slowly() -> None:
     assert tempo.count == 20
 
 
+def measured(*keys: bytes) -> Measured:
+    return Measured(keys, [-1] * len(keys), [1] * len(keys))
+
+
 def test_a_key_that_comes_again_in_the_next_slices_is_dropped() -> None:
     recent = Recent()
-    first = [Measured(b"a", -1, 1), Measured(b"b", -1, 1), Measured(b"a", -1, 1)]
-    assert [row.key for row in recent.new(first)] == [b"a", b"b"]
-    assert [row.key for row in recent.new([Measured(b"b", -1, 1), Measured(b"c", -1, 1)])] == [b"c"]
+    assert [row.key for row in recent.new(measured(b"a", b"b", b"a"))] == [b"a", b"b"]
+    assert [row.key for row in recent.new(measured(b"b", b"c"))] == [b"c"]
+    assert [row.key for row in recent.new(measured(b"a", b"d"))] == [b"d"]
+
+
+def test_what_a_census_learns_of_a_key() -> None:
+    rows = Measured([b"gone", b"never", b"dated", b"hash"], [-2, -1, 1_900_000_000_999, -1], [0, 3, 0, -1]).rows()
+    assert [(row.key, row.kind, row.expires_at, row.key_bytes, row.value_bytes, row.corrupt) for row in rows] == [
+        (b"never", Kind.UNKNOWN, None, 5, 3, False),
+        (b"dated", Kind.UNKNOWN, 1_900_000_000, 5, 0, False),
+        (b"hash", Kind.UNKNOWN, None, 4, 0, True),
+    ]

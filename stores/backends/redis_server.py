@@ -1,0 +1,46 @@
+"""What a server says of itself: its product, its process, and whether it is only a part of a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from stores.backends.redis_link import Link, pipelined
+from stores.errors import CursorLost, StoreRefused
+
+
+def server_name(server: Any) -> str:
+    """Product and version from INFO server: "Valkey 9.1.2", "Redis 7.0.15"."""
+    if not isinstance(server, dict):
+        return "Redis"
+    if "valkey_version" in server:
+        return f"Valkey {server['valkey_version']}"
+    return f"Redis {server.get('redis_version', '')}".strip()
+
+
+def run_id_of(server: Any) -> str:
+    """A server's run id shortened to 10 characters; "-" where INFO is forbidden, which gives up noticing a restart."""
+    return str(server.get("run_id", "-"))[:10] if isinstance(server, dict) else "-"
+
+
+def refuse_part(link: Link, client: redis.Redis, server: Any) -> None:
+    """Raise StoreRefused when a node of a cluster is used as if it were the whole: its keys are only a part."""
+    if (
+        link.config.mode == "cluster"
+        or not isinstance(server, dict)
+        or (server.get("redis_mode") or server.get("server_mode")) != "cluster"
+    ):
+        return
+    (info,) = link.run(lambda: pipelined(client, [("CLUSTER INFO",)]))
+    if not isinstance(info, dict) or int(info.get("cluster_size", 0)) != 1:
+        raise StoreRefused(f"Redis at {link.config.where} is only one node of a cluster.", "Set redis-type to cluster.")
+
+
+def same_server(before: str, now: str) -> str:
+    """The run id to go on with. Raises CursorLost when the walk began on another server process."""
+    if before not in ("", now):
+        raise CursorLost(
+            "The Redis server has restarted or another one took over; its list begins anew.", "Start again from the first page."
+        )
+    return now
