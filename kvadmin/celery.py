@@ -35,6 +35,14 @@ def _end_with_the_worker(**_: Any) -> None:
     die_with_parent(signal.SIGKILL)
 
 
+@signals.worker_ready.connect
+def _watch_beat(**_: Any) -> None:
+    """That the scheduler is silent cannot be checked by its own schedule: the worker looks once a minute by itself."""
+    from kvadmin.watch import start
+
+    start()
+
+
 @signals.beat_init.connect
 def _schedules_in_step(**_: Any) -> None:
     """What may have changed while beat was down: the time zone, drivers that are installed now, definitions that are gone."""

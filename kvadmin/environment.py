@@ -184,6 +184,36 @@ METRICS_TOKEN = Variable(
     computed="none: `/metrics` answers this machine only",
     secret=True,
 )
+TRASH_MB = Variable(
+    "KVADMIN_TRASH_MB",
+    "1 to 1000000 MB",
+    "Size of the trash at which bulk runs stop keeping copies; each says beforehand how much of it can be undone.",
+    parsers.between(1, 1_000_000),
+    default="512",
+)
+EMAIL_URL = Variable(
+    "KVADMIN_EMAIL_URL",
+    "smtp://, smtp+starttls:// or smtps:// with USER:PASSWORD@HOST:PORT, user and port as needed",
+    "Server that takes the mails of alerts.",
+    parsers.email_url,
+    computed="none: alerts go to webhooks only",
+    secret=True,
+)
+EMAIL_FROM = Variable("KVADMIN_EMAIL_FROM", "an address", "Sender of the alerts.", parsers.email_address, default="kvadmin@localhost")
+PUBLIC_URL = Variable(
+    "KVADMIN_PUBLIC_URL",
+    "an origin such as https://kvadmin.example.org",
+    "Where the pages are reached; alerts link there.",
+    parsers.origin,
+    computed="none: alerts have no link",
+)
+ALERT_PRIVATE_HOSTS = Variable(
+    "KVADMIN_ALERT_PRIVATE_HOSTS",
+    "on or off",
+    "Webhooks of alerts may be in private networks and on this machine.",
+    parsers.switch,
+    default="off",
+)
 WEB_WORKERS = Variable("KVADMIN_WEB_WORKERS", "1 to 32", "Processes that serve pages.", parsers.between(1, 32), default="2")
 WEB_THREADS = Variable("KVADMIN_WEB_THREADS", "1 to 64", "Threads of each of them.", parsers.between(1, 64), default="4")
 TASK_WORKERS = Variable(
@@ -212,7 +242,12 @@ VARIABLES: tuple[Variable[Any], ...] = (
     SECRET_KEY,
     FIELD_KEYS,
     TRASH_DAYS,
+    TRASH_MB,
     METRICS_TOKEN,
+    EMAIL_URL,
+    EMAIL_FROM,
+    PUBLIC_URL,
+    ALERT_PRIVATE_HOSTS,
     WEB_WORKERS,
     WEB_THREADS,
     TASK_WORKERS,
@@ -245,7 +280,12 @@ class Environment:
     time_zone: str
     log_level: str
     trash_days: int
+    trash_mb: int
     metrics_token: str
+    email_url: str
+    email_from: str
+    public_url: str
+    alert_private_hosts: bool
     web_workers: int
     web_threads: int
     task_workers: int
@@ -273,7 +313,12 @@ class Environment:
             "time_zone": TIME_ZONE.read(source) or _system_zone(),
             "log_level": LOG_LEVEL.required(source),
             "trash_days": TRASH_DAYS.required(source),
+            "trash_mb": TRASH_MB.required(source),
             "metrics_token": METRICS_TOKEN.read(source) or "",
+            "email_url": EMAIL_URL.read(source) or "",
+            "email_from": EMAIL_FROM.required(source),
+            "public_url": PUBLIC_URL.read(source) or "",
+            "alert_private_hosts": ALERT_PRIVATE_HOSTS.required(source),
             "web_workers": WEB_WORKERS.required(source),
             "web_threads": WEB_THREADS.required(source),
             "task_workers": TASK_WORKERS.required(source),

@@ -95,6 +95,33 @@ def broker_url(value: str) -> str:
     return value
 
 
+def email_url(value: str) -> str:
+    try:
+        parts = urlsplit(text(value))
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if parts.scheme not in ("smtp", "smtp+starttls", "smtps"):
+        raise ValueError("the scheme is not one of the accepted ones")
+    if not host or parts.path.strip("/") or parts.query:
+        raise ValueError("it names no host, or more than a host")
+    return value
+
+
+def email_address(value: str) -> str:
+    if not re.fullmatch(r"[^\s@<>,;]+@[^\s@<>,;]+", text(value)):
+        raise ValueError("it is not an address")
+    return value
+
+
+def origin(value: str) -> str:
+    """One origin, without a slash at its end."""
+    names = origins(value.rstrip("/"))
+    if len(names) != 1:
+        raise ValueError("it is more than one")
+    return names[0]
+
+
 def hosts(value: str) -> tuple[str, ...]:
     names = _list(value)
     for name in names:

@@ -30,7 +30,10 @@ ALLOWED_HOSTS = list(ENV.allowed_hosts)
 KVADMIN_FIELD_KEYS = ENV.field_keys
 KVADMIN_TRUSTED_PROXIES = ENV.trusted_proxies
 KVADMIN_TRASH_DAYS = ENV.trash_days
+KVADMIN_TRASH_MB = ENV.trash_mb
 KVADMIN_METRICS_TOKEN = ENV.metrics_token
+KVADMIN_ALERT_PRIVATE_HOSTS = ENV.alert_private_hosts
+KVADMIN_PUBLIC_URL = ENV.public_url
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -153,6 +156,19 @@ LOCALE_PATHS = [SHARE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = ENV.time_zone
 
+# mail, for alerts only
+KVADMIN_EMAIL = bool(ENV.email_url)
+"""Whether mail can be sent at all."""
+_MAIL = urlsplit(ENV.email_url)
+EMAIL_HOST = _MAIL.hostname or "localhost"
+EMAIL_PORT = _MAIL.port or {"smtps": 465, "smtp+starttls": 587}.get(_MAIL.scheme, 25)
+EMAIL_HOST_USER = unquote(_MAIL.username or "")
+EMAIL_HOST_PASSWORD = unquote(_MAIL.password or "")
+EMAIL_USE_SSL = _MAIL.scheme == "smtps"
+EMAIL_USE_TLS = _MAIL.scheme == "smtp+starttls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENV.email_from
+
 # background work
 CELERY_BROKER_URL = ENV.broker_url
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -188,10 +204,13 @@ CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "stores.tasks.heartbeat", "schedule": timedelta(seconds=20), "options": {"expires": 60}},
     "watch schedules": {"task": "stores.tasks.watch_schedules", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "count stores": {"task": "stores.tasks.count_stores", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "check alerts": {"task": "stores.tasks.check_alerts", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "tidy": {"task": "stores.tasks.tidy", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }
 """Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""
 
 LOGGING = logs.config("debug" if DEBUG else ENV.log_level)
 logs.remember_secrets([SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.broker_sentinel_password, ENV.metrics_token])
-logs.remember_secrets(unquote(urlsplit(part).password or "") for url in (ENV.database_url, ENV.broker_url) for part in url.split(";"))
+logs.remember_secrets(
+    unquote(urlsplit(part).password or "") for url in (ENV.database_url, ENV.broker_url, ENV.email_url) for part in url.split(";")
+)

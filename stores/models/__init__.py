@@ -1,5 +1,6 @@
 """Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
 
+from stores.models.alert import AlertKind, AlertRule
 from stores.models.history import AuditEntry, TrashEntry
 from stores.models.limits import ImportedLimits
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
@@ -9,6 +10,8 @@ from stores.models.token import ApiToken
 __all__ = [
     "ACTIVE_STATES",
     "VERSIONS",
+    "AlertKind",
+    "AlertRule",
     "ApiToken",
     "AuditEntry",
     "Census",

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 from stores.errors import Busy, NotSupported
 from stores.forms.keys import class_titles
 from stores.models import ACTIVE_STATES, AuditEntry, Census, Run, RunAction, RunState, Store
+from stores.services import alerts, history, runs, schedules
 from stores.services import census as censuses
-from stores.services import history, runs, schedules
 from stores.services.actor import SCHEDULE
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.filters import CUSTOM
@@ -120,6 +120,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "active": active,
         "background": runs.background(),
         "changes": changes(),
+        "alerts": alerts.firing(),
     }
     return show(request, "stores/overview.html", context, fragment="overview")
 
