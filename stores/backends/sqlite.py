@@ -47,8 +47,12 @@ PURGE_WAIT_SECONDS: Final = 10.0
 LOG_LIMIT: Final = 32 << 20
 """Bytes of write-ahead log at which a purge checkpoints."""
 
-_BUDGET: Final = {Pace.GENTLE: 0.015, Pace.NORMAL: 0.08, Pace.FAST: 0.17}
+_BUDGET: Final = {Pace.GENTLE: 0.012, Pace.NORMAL: 0.07, Pace.FAST: 0.15}
 """Seconds that one step may hold the write lock."""
+ROOM: Final = 0.35
+LONGEST_ROOM: Final = 0.05
+"""Between two steps the lock is free for this share of the last step, at most so many seconds. SQLite's writers wait by sleeping, longer
+each time; without room they would find the lock taken again whenever they wake up."""
 _FIRST: Final = {Pace.GENTLE: 500, Pace.NORMAL: 2_000, Pace.FAST: 10_000}
 _CACHE: Final = {Pace.GENTLE: 16, Pace.NORMAL: 64, Pace.FAST: 64}
 """MiB of page cache while a purge runs."""
@@ -69,6 +73,9 @@ class SQLiteBackend(SQLBackend):
     LOCK_ROWS = ""
 
     _connection: sqlite3.Connection | None = None
+    _held = 0.0
+    """Seconds for which the last step of a purge held the write lock, and when it let go."""
+    _released = 0.0
 
     @property
     def path(self) -> Path:
@@ -241,18 +248,17 @@ class SQLiteBackend(SQLBackend):
         """Look without a lock, delete under it; if the two differ, a writer came between: undo, and look under the lock."""
         params = {**moment(now), "begin": begin, "end": end}
         seen = self._query(_LOOK, params)
-        began = time.monotonic()
+        self._leave_room()
         try:
-            with self._waiting(), self._transaction() as execute:
-                began = time.monotonic()
+            with self._purging() as execute:
                 numbers = self._delete(execute, params, len(_doomed(seen)))
         except _Differs:
-            with self._waiting(), self._transaction() as execute:
-                began = time.monotonic()
+            self._leave_room()
+            with self._purging() as execute:
                 seen = execute(_LOOK, params).rows
                 numbers = self._delete(execute, params, len(_doomed(seen)))
         if scanned >= feedback.size // 2:
-            feedback.took(time.monotonic() - began)
+            feedback.took(self._held)
         return {"scanned": scanned, **_counts(seen, numbers, is_lock)}
 
     def _delete(self, execute: Execute, params: Params, expected: int) -> int:
@@ -263,15 +269,25 @@ class SQLiteBackend(SQLBackend):
         return numbers.changed
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Background work waits longer for its turn than a page."""
+    def _purging(self) -> Iterator[Execute]:
+        """A transaction that waits longer for its turn than a page does, and notes how long it held the lock."""
         with self._translated():
             self._open().execute(f"PRAGMA busy_timeout = {int(PURGE_WAIT_SECONDS * 1000)}")
+        began = time.monotonic()
         try:
-            yield
+            with self._transaction() as execute:
+                began = time.monotonic()
+                yield execute
         finally:
+            self._released = time.monotonic()
+            self._held = self._released - began
             if self._connection is not None:
                 self._connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
+
+    def _leave_room(self) -> None:
+        """Wait until writers had their turn since the last step."""
+        wanted = min(self._held * ROOM, LONGEST_ROOM)
+        time.sleep(max(0.0, self._released + wanted - time.monotonic()))
 
     @contextmanager
     def _tuned(self, pace: Pace) -> Iterator[None]:

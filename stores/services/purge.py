@@ -13,6 +13,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from stores import keyclasses
+from stores.backends.base import pause_after
 from stores.errors import Busy, StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
 from stores.services import access, census, runs
@@ -180,8 +181,3 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
 def _began(run: Run) -> int:
     """The moment that decides what has expired: the first start, also after a crash."""
     return int((run.started_at or timezone.now()).timestamp())
-
-
-def pause_after(pace: Pace, seconds: float) -> float:
-    """How long to leave the store alone after a slice that took so long."""
-    return {Pace.GENTLE: 1.0, Pace.NORMAL: 0.25, Pace.FAST: 0.0}[pace] * seconds
