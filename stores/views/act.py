@@ -15,7 +15,7 @@ from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, page, show
 
-PAGES = {"limited": "Who is limited now"}
+PAGES = {"limited": "Who is limited now", "spam": "Spam filter", "leftovers": "Leftovers"}
 """Pages that send keys here, and what they are called on the way back."""
 
 
@@ -24,8 +24,12 @@ PAGES = {"limited": "Who is limited now"}
 def act(request: HttpRequest) -> HttpResponse:
     """A page of its own for an act that began in a list."""
     back = request.POST.get("back", "")
-    back = back if back in PAGES else "limited"
-    context = {"act": act_of(request), "back": back, "back_url": reverse(f"stores:{back}"), "back_title": PAGES[back]}
+    name, _, store_id = back.partition(" ")
+    if name not in PAGES or bool(store_id) is (name == "limited") or "/" in store_id:
+        back, name, store_id = "limited", "limited", ""
+    title = f"{PAGES[name]} of {store_id}" if store_id else PAGES[name]
+    url = reverse(f"stores:{name}", args=[store_id] if store_id else [])
+    context = {"act": act_of(request), "back": back, "back_url": url, "back_title": title}
     return show(request, "stores/act.html", context)
 
 

@@ -7,25 +7,18 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_safe
 
-from stores.errors import BadConfig
 from stores.keyclasses import CLASSES
 from stores.models import Store
 from stores.registry import find_store
-from stores.services import bulk
 from stores.services import limited as service
-from stores.services.browse import KeyFilter, list_keys
 from stores.services.limited import LimitedNow
 from stores.services.relief import Target
-from stores.services.trash_rows import kept_days
-from stores.templatetags.words import plural
-from stores.views.common import actor_of, go, page, show, store_page
+from stores.views.common import page, show
 
 TEMPLATE = "stores/limited.html"
 SHOWN = 200
-MOST_AT_ONCE = 2000
-"""Counters of a class that a page resets while the reader waits; more are for the command line."""
 
 
 @require_safe
@@ -50,23 +43,6 @@ def limited(request: HttpRequest) -> HttpResponse:
         "more_url": f"{reverse('stores:limited')}?{urlencode({**query, 'cursor': found.next})}" if found.next else "",
     }
     return show(request, TEMPLATE, context)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@store_page
-def limited_class(request: HttpRequest, store: Store, slug: str) -> HttpResponse:
-    """All counters of one class in one store, running or over: what they are, then resetting them as one run."""
-    if slug not in service.CLASSES:
-        raise BadConfig(f"{slug} is no class of rate windows.", "Choose one from the list.", "class")
-    wanted = KeyFilter(class_slug=slug)
-    found = list_keys(store, wanted, limit=MOST_AT_ONCE, budget_seconds=2.0)
-    if request.method == "POST" and found.complete:
-        run = bulk.delete_matching(actor_of(request), store, wanted)
-        return go(
-            request, reverse("stores:run", args=[run.pk]), f"{plural(run.removed, 'counter')} reset, in the trash for {kept_days()} days."
-        )
-    context = {"store": store, "page": found, "cls": CLASSES[slug], "slug": slug, "samples": found.rows[:20], "kept_days": kept_days()}
-    return show(request, "stores/limited_class.html", context)
 
 
 def rows_of(found: LimitedNow) -> list[dict[str, Any]]:

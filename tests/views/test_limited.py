@@ -7,7 +7,8 @@ import re
 import pytest
 from django.test import Client
 
-from stores.models import Store
+from stores.models import Run, Store
+from stores.services import bulk
 from tests.services.conftest import everything, new_memory, plant_counter, soon, stored
 from tests.services.test_limited import IP, window
 from tests.views.pages import assert_sound, text_of
@@ -69,14 +70,16 @@ def test_a_class_of_a_store_is_reset_as_one_run(client: Client, memory: Store) -
     window(memory, b"\x05john", 4, back=3)
     kept = window(memory, b"\x02" + IP, 3)
     page = client.get("/limited/?class=rate-auth&store=mem")
-    assert "/limited/mem/rate-auth/" in page.content.decode()
-    preview = client.get("/limited/mem/rate-auth/")
+    assert "/stores/mem/remove/rates/rate-auth/" in page.content.decode()
+    preview = client.get("/stores/mem/remove/rates/rate-auth/")
     assert_sound(preview)
-    assert "Reset 2 counters of mem" in text_of(preview) and len(everything(memory)) == 3
-    done = client.post("/limited/mem/rate-auth/")
-    assert done.status_code == 303 and done["Location"].startswith("/runs/")
-    assert set(everything(memory)) == {kept}
-    assert client.get("/limited/mem/greylist/").status_code == 422
+    shown = preview.content.decode()
+    assert "Reset Failed logins: 2 keys of mem" in text_of(preview) and len(everything(memory)) == 3
+    started = client.post("/stores/mem/remove/rates/rate-auth/", {"token": field(shown, "token"), "count": field(shown, "count")})
+    assert started.status_code == 303 and started["Location"].startswith("/runs/")
+    run = bulk.execute(Run.objects.get().pk)
+    assert run is not None and run.removed == 2 and set(everything(memory)) == {kept}
+    assert client.get("/stores/mem/remove/rates/greylist/").status_code == 422
 
 
 def test_wrong_forms_change_nothing(client: Client, memory: Store) -> None:
