@@ -223,7 +223,7 @@ class Check:
 
 class FieldType(StrEnum):
     TEXT = "text"
-    PASSWORD = "password"
+    PASSWORD = "password"  # noqa: S105
     INTEGER = "integer"
     BOOLEAN = "boolean"
     DURATION = "duration"

@@ -83,7 +83,8 @@ class ConsoleForm(StyledForm):
                 found[name] = int(text)
             else:
                 found[name] = text
-        return found | self.cleaned_data["more"]
+        more: dict[str, Value] = self.cleaned_data["more"]
+        return found | more
 
 
 def read_value(text: str) -> Value:
