@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from stores.backends.base import Backend
-from stores.backends.redis_bulk import delete_keys, delete_range, delete_seen
+from stores.backends.redis_bulk import delete_range, delete_seen
 from stores.backends.redis_check import check_store
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_errors import translated
@@ -216,10 +216,6 @@ class RedisBackend(Backend):
     def counter_delete(self, key: bytes) -> None:
         """As Stalwart: the whole key."""
         self.key_delete(key)
-
-    def delete_many(self, keys: Sequence[bytes]) -> list[Entry]:
-        """Remove many keys and return what they held, for the trash. Keys that are gone, or hold no string, are left out."""
-        return delete_keys(self.link, keys)
 
     def delete_range(self, keys: KeyRange, position: str = "") -> Iterator[PurgeSlice]:
         """Remove every string key of the range without reading it, in slices of up to 1000 keys; nothing is kept for the trash."""

@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from stores.backends.base import Backend
 from stores.backends.redis import RedisBackend
-from stores.errors import BadConfig, CursorLost
+from stores.errors import BadConfig, CursorLost, StoreError
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -162,6 +162,15 @@ class ShardedBackend(Backend):
 
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
         return self.shard_of(key).delete(key, expect)
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        """As `delete` under the entry that was seen, pipelined to each shard."""
+        answers: list[Entry | StoreError | None] = [None] * len(seen)
+        for number, member in enumerate(self.members):
+            places = [place for place, entry in enumerate(seen) if self.index_of(entry.key) == number]
+            for place, answer in zip(places, member.delete_each([seen[place] for place in places]), strict=True):
+                answers[place] = answer
+        return answers
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         return self.shard_of(entry.key).put(entry, expect)

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 
 from stores.backends import redis_slots
 from stores.backends.redis import RedisBackend
-from stores.errors import StoreUnavailable
+from stores.errors import Conflict, StoreRefused, StoreUnavailable
 from stores.types import ABSENT, KEEP, Cursor, Entry, KeyRange
 from tests.servers.redis import FLAVOURS, Cluster, RedisServer, cluster, fill, wait_for
 
@@ -90,8 +90,6 @@ def test_any_node_is_good_enough_to_begin_with(shared: Cluster) -> None:
 
 
 def test_a_node_alone_is_never_taken_for_the_whole(shared: Cluster) -> None:
-    from stores.errors import StoreRefused
-
     plant(shared, 300)
     with RedisBackend({"urls": shared.primaries[0].url}) as backend:
         for call in (backend.ping, backend.scan, backend.count, lambda: next(backend.census())):
@@ -127,13 +125,19 @@ def test_a_secret_key_never_shows_in_a_cursor(shared: Cluster) -> None:
     assert not any(name.hex() in text for name in names)
 
 
-def test_many_keys_are_removed_with_a_copy_of_each_wherever_they_live(shared: Cluster) -> None:
+@pytest.mark.parametrize("scripts", [True, False])
+def test_many_keys_are_removed_as_they_were_seen_wherever_they_live(shared: Cluster, scripts: bool) -> None:
     names = plant(shared, 700)
     with RedisBackend(shared.settings()) as backend:
-        removed = backend.delete_many(sorted(names))
-        exactly_once(removed, names)
-        assert backend.count() == (0, True)
-        for entry in removed:
+        backend.link.dialect.scripts = scripts
+        seen = walk(backend)
+        backend.key_set(seen[3].key, b"changed")
+        answers = backend.delete_each(seen)
+        assert isinstance(answers.pop(3), Conflict)
+        assert answers == [entry for entry in seen if entry is not seen[3]]
+        assert backend.count() == (1, True)
+        assert backend.delete(seen[3].key) is not None
+        for entry in seen:
             backend.put(entry, ABSENT)
         exactly_once(walk(backend), names)
 
@@ -296,7 +300,7 @@ def test_a_stalled_node_is_given_up_within_the_timeout(own: Cluster) -> None:
         backend.link.patience = 0.5
         backend.key_set(name, b"v")
         own.primaries[1].pause()
-        for call in (lambda: backend.get(name), lambda: backend.key_set(name, b"w"), lambda: backend.delete_many([name, b"other"])):
+        for call in (lambda: backend.get(name), lambda: backend.key_set(name, b"w"), lambda: backend.key_exists(name)):
             started = time.monotonic()
             with pytest.raises(StoreUnavailable):
                 call()

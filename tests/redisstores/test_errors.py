@@ -17,11 +17,19 @@ from stores.backends.redis import RedisBackend
 from stores.backends.redis_errors import translate
 from stores.backends.redis_settings import read_settings
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
-from stores.types import CheckState
+from stores.types import CheckState, Entry, Kind
 from tests.servers.redis import RedisServer, SentinelSet, free_port
 from tests.servers.tls import Certificates
 
 SECRET = "s3cret-of-the-tests"
+
+
+def _raised(answers: list[Entry | StoreError | None]) -> None:
+    """Raise the first error of a deletion of several keys."""
+    for answer in answers:
+        if isinstance(answer, StoreError):
+            raise answer
+
 
 CALLS: list[Callable[[RedisBackend], object]] = [
     lambda backend: backend.ping(),
@@ -32,7 +40,7 @@ CALLS: list[Callable[[RedisBackend], object]] = [
     lambda backend: backend.key_set(b"k", b"v"),
     lambda backend: backend.delete(b"k"),
     lambda backend: backend.counter_incr(b"k", 1),
-    lambda backend: backend.delete_many([b"k", b"l"]),
+    lambda backend: _raised(backend.delete_each([Entry(b"k", Kind.UNKNOWN, b"v", row=b"v"), Entry(b"l", Kind.UNKNOWN, b"v", row=b"v")])),
     lambda backend: backend.key_exists(b"k"),
     lambda backend: backend.size_bytes(),
 ]

@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 from stores.backends.memory import MemoryBackend
 from stores.backends.redis import RedisBackend
 from stores.backends.sharded import ShardedBackend
-from stores.errors import BadConfig, CursorLost, NotSupported, StoreUnavailable
+from stores.errors import BadConfig, Conflict, CursorLost, NotSupported, StoreUnavailable
 from stores.types import CheckState, Cursor, Entry, KeyRange
 from tests.servers.redis import RedisServer, fill, free_port, single
 
@@ -59,6 +59,18 @@ def test_keys_go_to_the_shard_of_their_hash(backend: ShardedBackend) -> None:
     assert all(member.count() > (20, True) for member in backend.members)
     assert backend.count() == (200, True)
     assert backend.count(at_most=50)[1] is False
+
+
+def test_many_keys_at_once(backend: ShardedBackend) -> None:
+    names = [b"k%d" % number for number in range(50)]
+    for name in names:
+        backend.key_set(name, name)
+    seen = [entry for name in names if (entry := backend.get(name))]
+    backend.key_set(names[5], b"changed")
+    answers = backend.delete_each(seen)
+    assert isinstance(answers.pop(5), Conflict)
+    assert answers == [entry for entry in seen if entry.key != names[5]]
+    assert [entry.key for entry in walk(backend, KeyRange(), 100)] == [names[5]]
 
 
 def test_the_hash_is_the_servers(backend: ShardedBackend) -> None:

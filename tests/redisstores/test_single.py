@@ -172,7 +172,10 @@ def test_values_of_other_types_are_shown_and_never_touched(server: RedisServer, 
             backend.delete(b"h", expect)
     with pytest.raises(CorruptRow):
         backend.counter_get(b"h")
-    assert backend.delete_many([b"h", b"l", b"s"])[0].key == b"s"
+    refused, also, gone = backend.delete_each([entries[b"h"], entries[b"l"], entries[b"s"]])
+    assert isinstance(refused, CorruptRow)
+    assert isinstance(also, CorruptRow)
+    assert gone == entries[b"s"]
     list(backend.delete_range(KeyRange()))
     with server.client() as client:
         assert client.hgetall("h") == {b"field": b"value"}
@@ -269,21 +272,31 @@ def test_missing_keys(backend: RedisBackend) -> None:
     assert backend.delete(b"k") is None
     with pytest.raises(KeyNotFound):
         backend.set_expiry(b"k", None)
-    assert backend.delete_many([b"k", b"k"]) == []
+    assert backend.delete_each([]) == []
     with pytest.raises(NotSupported):
         next(backend.purge(0))
 
 
-def test_many_keys_are_removed_with_a_copy_of_each(server: RedisServer, backend: RedisBackend) -> None:
+@pytest.mark.parametrize("scripts", [True, False])
+def test_many_keys_are_removed_if_they_are_as_they_were_seen(server: RedisServer, backend: RedisBackend, scripts: bool) -> None:
+    backend.link.dialect.scripts = scripts
     at = int(time.time()) * 1000 + 600_001
+    names = [b"k%04d" % number for number in range(500)]
     with server.client() as client:
-        fill(client, [(b"k%04d" % number, b"v%d" % number, at) for number in range(500)])
+        fill(client, [(name, b"v" + name, at) for name in names])
         fill(client, [(b"stays", b"v", None)])
-    removed = backend.delete_many([b"k%04d" % number for number in range(500)] + [b"missing", b"k0000"])
-    assert removed == [
-        Entry(b"k%04d" % number, Kind.UNKNOWN, b"v%d" % number, None, at // 1000, b"v%d" % number, at) for number in range(500)
-    ]
-    assert [entry.key for entry in backend.scan().entries] == [b"stays"]
+        seen = [Entry(name, Kind.UNKNOWN, b"v" + name, None, at // 1000, b"v" + name, at) for name in names]
+        client.set(names[7], b"changed", pxat=at)
+        client.pexpireat(names[8], at + 1)
+        client.unlink(names[9])
+    answers = backend.delete_each(seen)
+    for number, (entry, answer) in enumerate(zip(seen, answers, strict=True)):
+        if number in (7, 8, 9):
+            assert isinstance(answer, Conflict)
+            assert answer.current == backend.get(names[number])
+        else:
+            assert answer == entry
+    assert {entry.key for entry in backend.scan().entries} == {names[7], names[8], b"stays"}
 
 
 def test_a_number_in_the_url_chooses_the_database(server: RedisServer) -> None:
