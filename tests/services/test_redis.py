@@ -192,3 +192,26 @@ def test_captured_rows(db: None, actor: Actor) -> None:
     outcomes = edit.delete_many(actor, store, [(bytes.fromhex(key), ANYTHING) for key in found])
     assert {outcome.state for outcome in outcomes} == {"deleted"}
     own.stop()
+
+
+def test_a_rare_class_is_answered_by_the_census_while_the_search_goes_on(
+    store: Store, client: redis.Redis, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client.pipeline(transaction=False) as pipe:
+        for number in range(20_000):
+            pipe.set(b"filler-%d" % number, b"x")
+        pipe.execute()
+    census.count(store, actor)
+    monkeypatch.setattr("stores.services.browse.RARE_SECONDS", 0.0)
+    monkeypatch.setattr("stores.backends.redis_walk.STEP_KEYS", 5_000)
+    wanted = KeyFilter(class_slug="token-revision")
+    page = list_keys(store, wanted)
+    assert (page.rows, page.out_of_time, page.complete) == ((), True, False)
+    assert page.census is not None and page.census.keys == 0
+    assert page.progress is not None and 0 < page.progress < 1
+    found, pages = list(page.rows), 1
+    while page.next:
+        page = list_keys(store, wanted, page.next)
+        found, pages = found + list(page.rows), pages + 1
+    assert (found, page.complete) == ([], True) and pages < 20
+    assert list_keys(store, KeyFilter(), limit=100).rows

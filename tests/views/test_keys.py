@@ -219,3 +219,21 @@ def test_a_list_takes_bounded_time_and_says_when_it_is_partial(client: Client, m
     assert "Search on" in words
     with open_store(memory) as backend:
         assert isinstance(backend, Backend)
+
+
+def test_an_empty_class_is_answered_by_the_count_and_searched_on(client: Client, memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(600):
+        plant(memory, b"key-%03d" % number, b"x")
+    census.count(memory, ACTOR)
+    monkeypatch.setattr("stores.views.keys.BUDGET_SECONDS", 0.0)
+    response = client.get(address(memory, "?kind=lock"))
+    assert "No key matched when mem was counted" in text_of(response)
+    assert "Search on" in text_of(response)
+    assert_sound(response)
+    start = response.content.decode().partition('<div hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    for _ in range(10):
+        response = client.get(start)
+        if "Search on" not in text_of(response):
+            break
+        start = response.content.decode().partition('<div hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    assert "The store was searched to its end." in text_of(response)
