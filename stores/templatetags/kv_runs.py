@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from stores.models import Run, RunAction, RunState
+from stores.services.bulk_record import Record
 from stores.services.runs import eta_seconds
 from stores.templatetags import words
 from stores.templatetags.kv import icon
@@ -26,6 +27,16 @@ MARKS: Final = {
     RunState.PAUSED: ("player-pause", "warn", "paused"),
 }
 NAMES: Final = {RunAction.PURGE: "Purge", RunAction.CENSUS: "Count", RunAction.BULK: "Bulk change"}
+
+_BULK: Final = {
+    "delete": "Bulk delete",
+    "expiry": "New expiry",
+    "copy": "Copy",
+    "move": "Move",
+    "restore": "Undo",
+}
+"""Names of bulk changes by what they do."""
+_PAST: Final = {"delete": "deleted", "expiry": "changed", "copy": "copied", "move": "moved", "restore": "restored"}
 
 
 @register.simple_tag
@@ -46,7 +57,13 @@ def run_tag(run: Run) -> SafeString:
 @register.filter
 def run_name(run: Run) -> str:
     """`Purge of memstore`."""
-    return f"{NAMES[RunAction(run.action)]} of {run.store_name}"
+    return f"{_BULK.get(run.params.get('do', ''), NAMES[RunAction(run.action)])} of {run.store_name}"
+
+
+@register.filter
+def bulk_past(run: Run) -> str:
+    """What a bulk change does to its keys, as done: `deleted`."""
+    return _PAST.get(run.params.get("do", ""), "done")
 
 
 @register.filter
@@ -63,6 +80,8 @@ def run_result(run: Run) -> str:
         return run.error or "no reason is on record"
     if state is RunState.QUEUED:
         return "waits for a worker"
+    if run.action == RunAction.BULK:
+        return _bulk_result(run, state)
     counts = run.action == RunAction.CENSUS
     done = f"counted {words.plural(run.scanned, 'key')}" if counts else f"removed {words.plural(run.removed, 'key')}"
     if state is RunState.CANCELLED:
@@ -72,12 +91,29 @@ def run_result(run: Run) -> str:
     return done if counts or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"
 
 
+def _bulk_result(run: Run, state: RunState) -> str:
+    record = Record.of(run)
+    done = f"{bulk_past(run)} {words.plural(record.done, 'key')}"
+    left = record.kept + record.failed + record.skipped
+    done += f", left {words.count(left)}" if left else ""
+    return f"{done} before it was cancelled" if state is RunState.CANCELLED else done
+
+
+@register.filter
+def run_told(run: Run) -> str:
+    """What a run did and how long it took: `removed 371,502 keys in 6.2 s, longest step 17 ms`."""
+    done, comma, rest = run_result(run).partition(", ")
+    return f"{done} in {words.seconds(run.seconds)}{comma}{rest}" if run.seconds and run.state == RunState.DONE else done + comma + rest
+
+
 @register.filter
 def run_progress(run: Run) -> str:
     """How far it is: `6,204 keys read, 8,140 a second, about 7 min left`."""
     parts = [f"{words.plural(run.scanned, 'key')} read"]
     if run.action == RunAction.PURGE:
         parts.append(f"{words.count(run.removed)} removed")
+    if run.action == RunAction.BULK:
+        parts.append(f"{words.count(Record.of(run).done)} {bulk_past(run)}")
     if run.seconds >= 1 and run.scanned:
         parts.append(f"{words.count(round(run.scanned / run.seconds))} a second")
     left = eta_seconds(run)
