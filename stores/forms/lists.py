@@ -31,7 +31,9 @@ class StoreChoiceForm(StyledForm):
 
 class RunFilterForm(StoreChoiceForm):
     action = forms.ChoiceField(
-        label="What", required=False, choices=[("", "Purges and counts"), (RunAction.PURGE, "Purges"), (RunAction.CENSUS, "Counts")]
+        label="What",
+        required=False,
+        choices=[("", "All runs"), (RunAction.PURGE, "Purges"), (RunAction.CENSUS, "Counts"), (RunAction.BULK, "Bulk changes")],
     )
 
 
@@ -40,6 +42,8 @@ class TrashFilterForm(StoreChoiceForm):
     shown = forms.ChoiceField(
         label="Show", required=False, choices=[("", "Can be restored"), ("all", "All"), ("restored", "Restored already")]
     )
+
+    run = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, query: QueryDict) -> None:
         super().__init__(query)

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from stores.backends.base import pause_after
 from stores.errors import BadConfig, Busy, CursorLost
 from stores.models import Run, RunAction, RunState, Store
-from stores.services import access, audit, runs
-from stores.services.actor import Actor
+from stores.services import access, audit, bulk_undo, runs
+from stores.services.actor import SYSTEM, Actor
 from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Do, require_possible
 from stores.services.bulk_chunks import Hands
@@ -28,7 +29,6 @@ from stores.services.bulk_preview import Confirmed, Found, look, survey
 from stores.services.bulk_record import Record
 from stores.services.filterwalk import STEP, FilterWalk, Position, Step
 from stores.services.leases import Lease
-from stores.services.purge import pause_after
 from stores.services.trash_room import room
 from stores.services.writing import Writing, writing
 from stores.types import Entry, Kind, Pace, PurgeSlice
@@ -68,9 +68,12 @@ def execute(run_id: UUID | str) -> Run | None:
     run = runs.claim(run_id)
     if run is None:
         return None
-    actor = Actor(run.started_by, "page")
+    actor = _original(run)
     with Lease(run) as lease:
-        _Work(lease, actor).go()
+        if run.params.get("do") == bulk_undo.RESTORE:
+            bulk_undo.work(lease, actor)
+        else:
+            _Work(lease, actor).go()
     return _closed(run, actor)
 
 
@@ -95,7 +98,21 @@ def receipt(run: Run) -> dict[str, Any]:
     in any order. `before` and `after` count the keys of the filter in the store, `target_after` those in the other store.
     """
     record, params = Record.of(run), run.params
-    names = ("do", "filter", "at", "expires_at", "to", "clash", "undo", "before", "after", "target_before", "target_after")
+    names = (
+        "do",
+        "of",
+        "overwrite",
+        "filter",
+        "at",
+        "expires_at",
+        "to",
+        "clash",
+        "undo",
+        "before",
+        "after",
+        "target_before",
+        "target_after",
+    )
     times = {name: _iso(getattr(run, name)) for name in ("created_at", "started_at", "finished_at")}
     counts = {name: getattr(record, name) for name in ("done", "same", "skipped", "kept", "failed", "undoable")}
     return {
@@ -140,7 +157,7 @@ class _Work:
         self.change = Change.from_params(self.run.params)
         self.pace = Pace(self.run.pace)
         self.record = Record.of(self.run)
-        self.actor = _original(self.run, actor)
+        self.actor = actor
         self.on_progress = on_progress
         self.size = 25
         before = self.run.params.get("before") or {}
@@ -288,10 +305,10 @@ def _actor_of(work: _Work, at: Writing, other: Writing | None) -> Callable[[Sequ
     return copy
 
 
-def _original(run: Run, fallback: Actor) -> Actor:
+def _original(run: Run) -> Actor:
     """Whoever started the run, for audit and trash."""
     params = run.params
-    return Actor(run.started_by, params.get("via") or fallback.via, params.get("user_id"), params.get("address"))
+    return Actor(run.started_by, params.get("via") or SYSTEM, params.get("user_id"), params.get("address"))
 
 
 def _iso(moment: datetime | None) -> str | None:

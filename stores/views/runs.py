@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -10,10 +11,15 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig
+from stores.forms.keys import chips, class_titles
 from stores.forms.lists import RunFilterForm
-from stores.models import RunState
+from stores.models import Run, RunAction, RunState
 from stores.registry import find_store
+from stores.services import bulk_undo
 from stores.services import runs as service
+from stores.services.bulk_record import Record
+from stores.services.filters import KeyFilter
+from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, go, page, show
 
 
@@ -44,7 +50,7 @@ def runs(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """One run. The page asks again every second until the run is over."""
     found = service.find(run_id)
-    return show(request, "stores/run.html", {"run": found, "store": found.store, "left": service.eta_seconds(found)}, fragment="run")
+    return show(request, "stores/run.html", run_context(found), fragment="run")
 
 
 @require_POST
@@ -57,5 +63,24 @@ def run_act(request: HttpRequest, run_id: UUID, act: str) -> HttpResponse:
         raise BadConfig("A run can be cancelled, paused or resumed.")
     found = acts[act](actor_of(request), found)
     if request.headers.get("HX-Request"):
-        return show(request, "stores/run.html", {"run": found, "store": found.store}, fragment="run")
+        return show(request, "stores/run.html", run_context(found), fragment="run")
     return go(request, reverse("stores:run", args=[found.pk]))
+
+
+def run_context(run: Run) -> dict[str, Any]:
+    """What the page of a run shows; for a bulk change also its scope, what it left, and what of it can be undone."""
+    context: dict[str, Any] = {"run": run, "store": run.store, "left": service.eta_seconds(run)}
+    if run.action != RunAction.BULK:
+        return context
+    record = Record.of(run)
+    over = RunState(run.state).finished
+    query = run.params.get("filter")
+    context |= {
+        "record": record,
+        "rate": round(record.done / run.seconds) if run.seconds >= 1 else None,
+        "scope": chips(KeyFilter.from_query(query), class_titles()) if query else [],
+        "restorable": bulk_undo.restorable(run) if over and record.undoable else 0,
+        "again": over and Run.objects.filter(pk=run.params.get("of")).exists() if run.params.get("of") else False,
+        "kept_days": kept_days(),
+    }
+    return context

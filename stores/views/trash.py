@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig
 from stores.forms.lists import RestoreForm, TrashFilterForm
+from stores.services import runs
 from stores.services import trash as service
 from stores.services.trash_rows import kept_days
 from stores.templatetags.words import plural
@@ -26,7 +27,9 @@ def trash(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return show(request, TEMPLATE, context, fragment="trash", status=400)
     wanted = form.cleaned_data
-    asked = service.TrashFilter(store_id=wanted["store"], class_slug=wanted["slug"], restored=form.restored)
+    run_id = str(wanted["run"] or "")
+    asked = service.TrashFilter(store_id=wanted["store"], class_slug=wanted["slug"], run_id=run_id, restored=form.restored)
+    context["run"] = runs.find(run_id) if run_id else None
     found = service.list_trash(asked, wanted["cursor"])
     query = form.query()
     next_url = f"?{urlencode({**query, 'cursor': found.next})}" if found.next else ""

@@ -41,6 +41,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "keys": STORE,
     "key-new": STORE,
     "key": {**STORE, "key": KEY},
+    "bulk": STORE,
     "purge": STORE,
     "store-settings": STORE,
     "store-delete": STORE,
@@ -51,6 +52,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "import-tried": STORE,
     "checks": STORE,
     "key-raw": {**STORE, "key": KEY},
+    "run-receipt": {"run_id": RUN},
 }
 """Routes that answer a GET with something else: a part, a file, another page."""
 ACTS: dict[str, dict[str, Any]] = {
@@ -63,6 +65,9 @@ ACTS: dict[str, dict[str, Any]] = {
     "count-every": STORE,
     "alert-act": {"rule_id": 7, "act": "mute"},
     "keys-delete": STORE,
+    "bulk-start": STORE,
+    "bulk-export": STORE,
+    "run-undo": {"run_id": RUN},
     "key-value": {**STORE, "key": KEY},
     "key-counter": {**STORE, "key": KEY},
     "key-expiry": {**STORE, "key": KEY},
