@@ -54,9 +54,9 @@ class KeyFilterForm(StyledForm):
     size = forms.CharField(
         label="Bytes at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "1000"})
     )
-    slug = forms.CharField(required=False, max_length=60, widget=forms.HiddenInput)
+    slug = forms.CharField(label="Class", required=False, max_length=60, widget=forms.HiddenInput)
     cursor = forms.CharField(required=False, max_length=16_384, widget=forms.HiddenInput)
-    seen = forms.IntegerField(required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
+    seen = forms.IntegerField(label="Place", required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
 
     FOLDED = ("prefix", "match", "before", "after", "count", "size")
 
@@ -77,6 +77,12 @@ class KeyFilterForm(StyledForm):
     def folded(self) -> list[forms.BoundField]:
         """The fields behind "More filters"."""
         return [self[name] for name in self.FOLDED]
+
+    def unfolded_errors(self) -> list[tuple[str, str]]:
+        """What is wrong with the fields that stand without a label of their own: label and error."""
+        return [
+            (self[name].label, str(problem)) for name, problems in self.errors.items() if name not in self.FOLDED for problem in problems
+        ]
 
     def opened(self) -> bool:
         """Whether one of the folded fields is in use."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -168,7 +169,7 @@ def _keys(census: Census) -> int:
 
 
 def _purged_since(store: Store, census: Census | None) -> Run | None:
-    """A purge that ended after the census was taken: the figures are from before it."""
+    """A purge that ended after the census was taken, whose time is a whole second: the figures are from before it."""
     last = runs.latest(store, RunAction.PURGE)
     ended = last.finished_at if last else None
-    return last if census and last and last.removed and ended and ended > census.at else None
+    return last if census and last and last.removed and ended and ended > census.at + timedelta(seconds=1) else None
