@@ -205,6 +205,7 @@ CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "stores.tasks.heartbeat", "schedule": timedelta(seconds=20), "options": {"expires": 60}},
     "watch schedules": {"task": "stores.tasks.watch_schedules", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "count stores": {"task": "stores.tasks.count_stores", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "refresh lists": {"task": "stores.tasks.refresh_lists", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "check alerts": {"task": "stores.tasks.check_alerts", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "tidy": {"task": "stores.tasks.tidy", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, UnknownStore
-from stores.models import DefaultLookupStore, Store
+from stores.models import DefaultLookupStore, HttpLookup, Store
 from stores.types import Clock
 
 BACKENDS: Mapping[str, str] = {
@@ -103,8 +103,12 @@ def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
 
 
 def _extras(store: Store, clock: Clock) -> dict[str, object]:
-    if store.type in ("static", "http"):
+    if store.type == "static":
         return {"entries": tuple(store.entries.values_list("key", "value"))}
+    if store.type == "http":
+        fetched = HttpLookup.objects.filter(store=store).values_list("fetched_at", flat=True).first()
+        copied_at = None if fetched is None else fetched.timestamp()
+        return {"entries": tuple(store.entries.values_list("key", "value")), "fetched_at": copied_at}
     if store.type in MEMBERS:
         return {"members": open_members(store.type, store.settings, clock=clock)}
     return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import alerts, bulk, census, census_schedule, purge, runs, trash
+from stores.services import alerts, bulk, census, census_schedule, http_lookups, purge, runs, trash
 
 
 @shared_task
@@ -41,6 +41,12 @@ def watch_schedules() -> None:
 def count_stores() -> None:
     """Start the counts whose time has come; every minute."""
     census_schedule.start_due()
+
+
+@shared_task
+def refresh_lists() -> None:
+    """Fetch the lists of HTTP lookups whose time has come, one after another; every minute."""
+    http_lookups.refresh_due()
 
 
 @shared_task

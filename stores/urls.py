@@ -30,6 +30,7 @@ from stores.views import (
     settings,
     spam,
     store,
+    tables,
     tokens,
     trash,
 )
@@ -95,6 +96,7 @@ urlpatterns = [
     path("stores/<str:store_id>/growth/", growth.growth, name="growth"),
     path("stores/<str:store_id>/compare/", growth.compare, name="compare"),
     path("stores/<str:store_id>/checks/", store.checks, name="checks"),
+    path("stores/<str:store_id>/fetch/", tables.fetch, name="fetch"),
     path("stores/<str:store_id>/keys/", keys.keys, name="keys"),
     path("stores/<str:store_id>/keys/new/", key.key_new, name="key-new"),
     path("stores/<str:store_id>/keys/delete/", bulk.keys_delete, name="keys-delete"),

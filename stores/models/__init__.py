@@ -2,6 +2,7 @@
 
 from stores.models.alert import AlertKind, AlertRule
 from stores.models.history import AuditEntry, TrashEntry
+from stores.models.http import HttpLookup
 from stores.models.limits import ImportedLimits
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
@@ -17,6 +18,7 @@ __all__ = [
     "Census",
     "DefaultLookupStore",
     "Heartbeat",
+    "HttpLookup",
     "ImportedLimits",
     "Run",
     "RunAction",

@@ -35,6 +35,11 @@ DID: Final[Mapping[str, str]] = {
     "purge-resume": "resumed a purge",
     "census-start": "started a count",
     "census-cancel": "cancelled a count",
+    "census-interval": "changed how often it is counted",
+    "alert-rule": "saved an alert rule",
+    "alert-mute": "silenced an alert rule or ended the silence",
+    "alert-delete": "deleted an alert rule",
+    "list-fetch": "fetched the list",
 }
 """Action -> what was done, between who and which key."""
 

@@ -28,7 +28,7 @@ from stores.services.tally import BUCKETS
 from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
 from stores.types import Check, CheckState, Entry, Kind
-from stores.views import growth
+from stores.views import growth, tables
 from stores.views.common import actor_of, go, show, store_page
 
 TEMPLATE = "stores/store.html"
@@ -132,6 +132,7 @@ def store(request: HttpRequest, store: Store) -> HttpResponse:
     context |= {"pulse": pulse, "state": state, "dot": dot, "schedule": schedule, "last_purge": runs.latest(store)}
     context |= growth.card(store, growth.range_of(request), past.week) | {"largest": largest(store, census), "subjects": subjects(census)}
     context |= {"intervals": census_schedule.INTERVALS, "next_count": next_count(store, census)}
+    context |= tables.cards(request, store)
     context |= {"bars": time_bars(store, census), "checks": tested(store) if "checks" in request.GET else None}
     return show(request, TEMPLATE, context)
 

@@ -63,6 +63,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "run-act": {"run_id": RUN, "act": "cancel"},
     "count": STORE,
     "count-every": STORE,
+    "fetch": STORE,
     "alert-act": {"rule_id": 7, "act": "mute"},
     "keys-delete": STORE,
     "bulk-start": STORE,
