@@ -88,7 +88,7 @@ class SeenForm(StyledForm):
 
     def wanted(self) -> str:
         """What the change wants, in a few words, for the page of a conflict."""
-        raise NotImplementedError
+        raise AssertionError(f"{type(self).__name__} does not say what it wants")
 
 
 class ValueForm(SeenForm):
