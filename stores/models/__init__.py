@@ -5,6 +5,7 @@ from stores.models.history import AuditEntry, TrashEntry
 from stores.models.http import HttpLookup
 from stores.models.limits import ImportedLimits
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
+from stores.models.server import MailServer
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
 from stores.models.token import ApiToken
 
@@ -20,6 +21,7 @@ __all__ = [
     "Heartbeat",
     "HttpLookup",
     "ImportedLimits",
+    "MailServer",
     "Run",
     "RunAction",
     "RunState",

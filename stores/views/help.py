@@ -10,14 +10,15 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods
 
-from stores.errors import BadConfig
-from stores.models import DefaultLookupStore, Store
+from stores.errors import BadConfig, StoreError
+from stores.models import DefaultLookupStore, MailServer, Store
 from stores.services import find as finding
+from stores.services import mailserver
 from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
 from stores.services.verdict import Verdict, judge
 from stores.views.act import act_of
-from stores.views.common import page, show
+from stores.views.common import actor_of, page, show
 from stores.views.find import answer
 
 TEMPLATE = "stores/help.html"
@@ -36,14 +37,34 @@ def help_page(request: HttpRequest) -> HttpResponse:
         finding.checked(subject)
     except BadConfig as error:
         return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
-    if request.method == "POST":
+    at = mailserver.server()
+    address = request.POST.get("lift", "")
+    if request.method == "POST" and address:
+        context["lifted"] = lifted(request, at, address)
+    elif request.method == "POST":
         context["act"] = act_of(request)
     found = finding.search(subject, budget_seconds=finding.BUDGET_SECONDS)
     stores = Store.objects.select_related("default_row").in_bulk([searched.store_id for searched in found.stores])
     verdict = judge(found, stores)
     default = DefaultLookupStore.objects.first()
+    context |= {"server": at, "addresses": [meaning.text for meaning in found.meanings if meaning.sort in ("ip", "network")]}
     context |= answer(found) | {"verdict": verdict, "default_id": default.store_id if default else ""}
     return show(request, TEMPLATE, context | parts(verdict, stores))
+
+
+def lifted(request: HttpRequest, at: MailServer | None, address: str) -> dict[str, Any]:
+    """First what bans the server holds of an address; with `confirmed` they are deleted, reloaded and looked for again."""
+    if at is None:
+        raise BadConfig("No mail server is set.", "Give its address and credential under Settings, Mail server.", "lift")
+    shown: dict[str, Any] = {"address": address}
+    try:
+        if request.POST.get("confirmed"):
+            return shown | {"steps": mailserver.lift(actor_of(request), at, address)}
+        return shown | {"bans": mailserver.bans_of(at, address)}
+    except ValueError:
+        raise BadConfig("This is no address.", "Look for an IP or a network.", "lift") from None
+    except StoreError as error:
+        return shown | {"steps": [mailserver.Step(False, str(error))]}
 
 
 def parts(verdict: Verdict, stores: dict[str, Store]) -> dict[str, Any]:
