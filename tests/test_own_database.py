@@ -28,10 +28,15 @@ def test_definitions_are_kept_in_a_database_of_ones_own(tmp_path: Path, kind: st
     assert added.returncode == 0, added.stderr
     scheduled = manage("store-add", "data.two", "--type", "sqlite", "--set", f"path={tmp_path}/two.sqlite3", **settings)
     assert scheduled.returncode == 0, scheduled.stderr
+    alike = ["--entry", "Key=1", "--entry", "key=2", "--entry", "k\u00e9y=3", "--entry", "key =4"]
+    exact = manage("store-add", "vip", "--type", "static", *alike, **settings)
+    assert exact.returncode == 0, exact.stderr
+    asked = manage("static-test", "vip", "key ", "--json", **settings)
+    assert json.loads(asked.stdout)["value"] == 4, asked.stderr
     listed = manage("stores", "--json", **settings)
     assert listed.returncode == 0, listed.stderr
     stores = {store["id"]: store for store in json.loads(listed.stdout)}
-    assert set(stores) == {"memstore", "data.two"}
+    assert set(stores) == {"memstore", "data.two", "vip"}
     assert stores["memstore"]["default"] and not stores["data.two"]["default"]
     assert "of-the-store" not in listed.stdout
     assert not (tmp_path / "data" / "kvadmin.sqlite3").exists()

@@ -40,5 +40,5 @@ class Migration(migrations.Migration):
                 ('left_out', models.PositiveIntegerField(default=0)),
             ],
         ),
-        migrations.RunPython(exact_keys, migrations.RunPython.noop),
+        migrations.RunPython(exact_keys, migrations.RunPython.noop, atomic=False),
     ]
