@@ -171,10 +171,11 @@ class _Work:
         with ExitStack() as stack:
             at = self._opened(stack)
             other = stack.enter_context(writing(self.actor, self.change.target, self.run)) if self.change.to else None
-            if self.run.attempts <= 1 and not self.run.position and not self.record.trash_mark:
+            if "record" not in self.run.params:
                 self.record.undo_left = room() if self.change.undo else 0
                 if other:
                     self.run.params = {**self.run.params, "target_before": self._count(other)}
+                self._save()
             elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
                 self.lease.log(f"{counted} keys of the interrupted step had been done already.")
             if self.run.position != END:
