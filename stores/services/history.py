@@ -244,7 +244,11 @@ NOTHING: Final = dict.fromkeys(("keys", "counters", "locks", "key_bytes", "value
 
 
 def _row(census: Census, slug: Slug | bool) -> Mapping[str, Any]:
-    return next((row for row in census.classes if row["class"] == slug), NOTHING)
+    """A class of a census; the index over its classes is made once and stays with the object."""
+    index: dict[Slug, Mapping[str, Any]] | None = census.__dict__.get("_by_class")
+    if index is None:
+        index = census.__dict__["_by_class"] = {row["class"]: row for row in census.classes}
+    return index.get(slug, NOTHING) if isinstance(slug, str) or slug is None else NOTHING
 
 
 def _live(census: Census, slug: Slug) -> int:
