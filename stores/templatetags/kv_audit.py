@@ -40,6 +40,12 @@ DID: Final[Mapping[str, str]] = {
     "alert-mute": "silenced an alert rule or ended the silence",
     "alert-delete": "deleted an alert rule",
     "list-fetch": "fetched the list",
+    "lift-ban": "had the mail server lift a ban",
+    "server-maintenance": "had the mail server maintain a store",
+    "mail-server": "set the mail server",
+    "mail-server-forget": "forgot the mail server",
+    "publish": "published the store",
+    "unpublish": "revoked a published address",
 }
 """Action -> what was done, between who and which key."""
 
