@@ -13,6 +13,7 @@ _URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.-]*://[^\s/?#@:'\"]*:)[^\s
 _NAMED = re.compile(
     r"(?P<head>\b(?:password|passwd|pwd|secret|api_key|token)['\"]?\s*[=:]\s*)(?P<quote>['\"]?)[^\s'\",;&)]+", re.IGNORECASE
 )
+_PUBLISHED = re.compile(r"(?P<head>/publish/)[\w-]+")
 _known: set[str] = set()
 
 
@@ -25,6 +26,7 @@ def mask(text: str) -> str:
     """The text without secrets."""
     for secret in _known:
         text = text.replace(secret, MASK)
+    text = _PUBLISHED.sub(rf"\g<head>{MASK}", text)
     text = _URL_PASSWORD.sub(rf"\g<head>{MASK}@", text)
     return _NAMED.sub(rf"\g<head>\g<quote>{MASK}", text)
 

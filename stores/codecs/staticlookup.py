@@ -121,6 +121,10 @@ class StaticTable:
             return typed(raw)
         return raw or 1
 
+    def exact(self, text: str) -> Iterator[tuple[str, str]]:
+        """The entries without pattern that match, the one that answers first."""
+        yield from self._exact.get(text, ())
+
     def matching(self, text: str) -> Iterator[tuple[str, str]]:
         """The entries that match, the one that answers first."""
         yield from self._exact.get(text, ())

@@ -4,6 +4,7 @@ from stores.models.alert import AlertKind, AlertRule
 from stores.models.history import AuditEntry, TrashEntry
 from stores.models.http import HttpLookup
 from stores.models.limits import ImportedLimits
+from stores.models.publication import Publication
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.server import MailServer
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
@@ -22,6 +23,7 @@ __all__ = [
     "HttpLookup",
     "ImportedLimits",
     "MailServer",
+    "Publication",
     "Run",
     "RunAction",
     "RunState",

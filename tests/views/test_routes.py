@@ -45,12 +45,14 @@ PAGES: dict[str, dict[str, Any]] = {
     "purge": STORE,
     "store-settings": STORE,
     "store-delete": STORE,
+    "publish": STORE,
 }
 """Routes that show a page."""
 OTHERS: dict[str, dict[str, Any]] = {
     "import-preview": {},
     "import-tried": STORE,
     "checks": STORE,
+    "static-toml": STORE,
     "key-raw": {**STORE, "key": KEY},
     "run-receipt": {"run_id": RUN},
 }
@@ -64,6 +66,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "count": STORE,
     "count-every": STORE,
     "fetch": STORE,
+    "unpublish": {**STORE, "publication_id": 7},
     "alert-act": {"rule_id": 7, "act": "mute"},
     "keys-delete": STORE,
     "bulk-start": STORE,
@@ -80,7 +83,7 @@ ACTS: dict[str, dict[str, Any]] = {
 """Routes that change something, and only answer a POST."""
 FRAGMENTS = ("overview", "trash", "runs", "run", "audit", "store", "keys", "key", "key-new")
 """Pages that refresh a part of themselves."""
-MACHINES = {"healthz", "readyz", "metrics"}
+MACHINES = {"healthz", "readyz", "metrics", "published"}
 """Routes that machines ask, without an account; tested by themselves."""
 OPEN = {"overview", "sign-in", "theme"}
 """Routes that answer without a login."""
