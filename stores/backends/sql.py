@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 import time
 from abc import abstractmethod
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
@@ -162,8 +163,8 @@ class SQLBackend(DataStoreBackend):
         """
         start = start_after(position or None, ALL_KEYS)
         expected = None if position else self._expected_rows()
-        values = _Stream(start, lambda at: self._headers(at, self.CENSUS_STEP), self.CENSUS_STEP)
-        numbers = _Stream(start, lambda at: self._number_keys(at, self.CENSUS_STEP), self.CENSUS_STEP)
+        values = _Stream(start, self._headers, self.CENSUS_STEP)
+        numbers = _Stream(start, self._number_keys, self.CENSUS_STEP)
         seen = 0
         while True:
             cut = _smaller(values.fill(), numbers.fill())
@@ -182,22 +183,27 @@ class SQLBackend(DataStoreBackend):
         return self._ordered(self.tables.counters, "k", start, None, limit)
 
     def _census_rows(self, values: list[Row], numbers: set[bytes]) -> list[CensusRow]:
+        """About 0.5 µs a row."""
+        if self.tables.shared:
+            marked = {row[0] for row in values if row[2] >= MARKER_SIZE and row[1][:HEADER] == MARKER_HEADER}
+            numbers = {key for key in numbers if key in marked or is_lookup_counter(key)}
         rows: list[CensusRow] = []
-        shared = self.tables.shared
-        for key, start, length in values:
-            head, size = start if isinstance(start, bytes) else as_row(start) or b"", length
-            expiry = int.from_bytes(head[:HEADER], "big") if len(head) >= HEADER else -1
-            if key in numbers:
-                numbers.discard(key)
-                size += NUMBER_SIZE if not shared or is_lookup_counter(key) or (expiry == 0 and length >= MARKER_SIZE) else 0
-            if expiry > 0:
-                rows.append(CensusRow(key, Kind.VALUE, None if expiry == NEVER_NUMBER else expiry, len(key), size))
-            elif expiry == 0 and length >= MARKER_SIZE:
-                expiry = int.from_bytes(head[HEADER:MARKER_SIZE], "big")
-                rows.append(CensusRow(key, Kind.COUNTER, None if expiry == NEVER_NUMBER else expiry, len(key), size))
-            else:
-                rows.append(CensusRow(key, Kind.VALUE, None, len(key), size, True))
-        rows.extend(CensusRow(key, Kind.COUNTER, None, len(key), NUMBER_SIZE) for key in numbers if not shared or is_lookup_counter(key))
+        add, new, row_type, value, counter = rows.append, tuple.__new__, CensusRow, Kind.VALUE, Kind.COUNTER
+        first, second, never = _first_u64, _second_u64, NEVER_NUMBER
+        for key, head, length in values:
+            size = length + NUMBER_SIZE if key in numbers else length
+            try:
+                (expiry,) = first(head)
+                if expiry:
+                    add(new(row_type, (key, value, None if expiry == never else expiry, len(key), size, False)))
+                else:
+                    (expiry,) = second(head)
+                    add(new(row_type, (key, counter, None if expiry == never else expiry, len(key), size, False)))
+            except (struct.error, TypeError):
+                add(_odd_row(key, head, size))
+        numbers.difference_update([row[0] for row in values])
+        columns = zip(numbers, repeat(counter), repeat(None), map(len, numbers), repeat(NUMBER_SIZE), repeat(False), strict=False)
+        rows.extend(map(new, repeat(row_type), columns))
         return rows
 
     def detect_version(self) -> str:
@@ -290,29 +296,40 @@ class SQLBackend(DataStoreBackend):
 
 
 class _Stream:
-    """One table read in key order, a block at a time."""
+    """One table read block by block, the blocks in key order, the rows inside a block in any."""
 
-    def __init__(self, start: bytes, read: Any, block: int) -> None:
+    def __init__(self, start: bytes, read: Callable[[bytes, int], list[Row]], block: int) -> None:
         self._start, self._read, self._block = start, read, block
         self._rows: list[Row] = []
-        self._keys: list[bytes] = []
+        self._last: bytes | None = None
         self._ended = False
 
     def fill(self) -> bytes | None:
-        """Have rows at hand; returns the last key up to which everything is at hand, None for all."""
+        """Have rows at hand; returns the key up to which all rows are at hand, None when these are all."""
         if not self._rows and not self._ended:
-            self._rows = self._read(self._start)
-            self._keys = [row[0] for row in self._rows]
+            self._rows = self._read(self._start, self._block)
             self._ended = len(self._rows) < self._block
             if self._rows:
-                self._start = self._keys[-1] + b"\x00"
-        return None if self._ended else self._keys[-1]
+                self._last = max([row[0] for row in self._rows])
+                self._start = self._last + b"\x00"
+        return None if self._ended else self._last
 
     def take(self, cut: bytes | None) -> list[Row]:
         """Remove and return the rows at hand up to and including `cut` (None: all)."""
-        number = len(self._rows) if cut is None else bisect_right(self._keys, cut)
-        taken, self._rows, self._keys = self._rows[:number], self._rows[number:], self._keys[number:]
+        taken, self._rows = self._rows, []
+        if cut is not None and taken and cut != self._last:
+            taken, self._rows = [row for row in taken if row[0] <= cut], [row for row in taken if row[0] > cut]
         return taken
+
+
+def _odd_row(key: bytes, head: object, size: int) -> CensusRow:
+    """A row that is malformed, or a cell of text."""
+    kind, expires_at, _, problem = split_row(as_row(head) or b"")
+    return CensusRow(key, kind, expires_at, len(key), size, bool(problem))
+
+
+_first_u64 = struct.Struct(">Q").unpack_from
+_second_u64 = struct.Struct(">8xQ").unpack_from
 
 
 def split_page(rows: list[Row]) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
