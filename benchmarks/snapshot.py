@@ -4,7 +4,8 @@
 
 `stored` is kvadmin's count from opening the store to the committed snapshot: every key in its class, expiry histogram, largest rows,
 subjects, left-overs, steps, thinning of older counts (a year of them is there). `memory` is what the process grew by. `write p99` and
-`read p99` are what a writer (one row every 20 ms) and a reader (one key every 5 ms) felt meanwhile; `idle` is the same without any work.
+`read p99` are what a writer (one row every 20 ms) and a reader (one key every 5 ms) felt meanwhile; `idle` is the same without any
+work. `cpu` are the seconds of processor time of client and server, which say more than the clock on a busy machine.
 """
 
 from __future__ import annotations
@@ -150,12 +151,12 @@ def measured(queue: Any, go: Any, engine: str, settings: dict[str, str], now: in
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     keys = work()
-    seconds = time.perf_counter() - began
+    seconds, used = time.perf_counter() - began, time.process_time() - used
     stop.set()
     watcher.join()
-    queue.put({"seconds": seconds, "keys": keys, "memory": (peak[0] - before) / 2**20})
+    queue.put({"seconds": seconds, "cpu": used, "keys": keys, "memory": (peak[0] - before) / 2**20})
 
 
 def read(engine: str, settings: dict[str, str]) -> None:
@@ -189,17 +190,18 @@ def run(store: FilledStore, settings: dict[str, str], way: str) -> dict[str, flo
     reader = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert reader.stdout is not None
     reader.stdout.readline()
+    before = store.server_cpu()
     with Probe(store.engine, settings) as probe:
         go.set()
         result: dict[str, float] = queue.get(timeout=600)
     output, _ = reader.communicate("", timeout=60)
     child.join()
-    return {**result, "write": probe.felt["p99"], "read": json.loads(output)}
+    return {**result, "cpu": result["cpu"] + store.server_cpu() - before, "write": probe.felt["p99"], "read": json.loads(output)}
 
 
 def report(store: FilledStore, repeat: int) -> None:
     print(f"\n{store.engine}, {store.count:,} keys")
-    titles = {"seconds": 9, "x the better": 22, "keys": 11, "memory MB": 11, "write p99 ms": 14, "read p99 ms": 13}
+    titles = {"seconds": 9, "x the better": 22, "cpu s": 8, "keys": 11, "memory MB": 11, "write p99 ms": 14, "read p99 ms": 13}
     print(" " * 9 + "".join(f"{title:>{width}}" for title, width in titles.items()))
     settings = store.fresh()
     results: dict[str, list[dict[str, float]]] = {}
@@ -212,8 +214,8 @@ def report(store: FilledStore, repeat: int) -> None:
         middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
         words = "" if way == "idle" else f"{ratios[0]:.2f} / {statistics.median(ratios):.2f} / {ratios[-1]:.2f}"
         print(
-            f"{way:9}{middle['seconds']:9.2f}{words:>22}{middle['keys']:11.0f}{max(one['memory'] for one in found):11.0f}"
-            f"{middle['write']:14.1f}{middle['read']:13.2f}",
+            f"{way:9}{middle['seconds']:9.2f}{words:>22}{middle['cpu']:8.2f}{middle['keys']:11.0f}"
+            f"{max(one['memory'] for one in found):11.0f}{middle['write']:14.1f}{middle['read']:13.2f}",
             flush=True,
         )
 
