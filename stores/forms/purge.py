@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Final
 
 from django import forms
@@ -10,6 +11,7 @@ from django import forms
 from stores import cron
 from stores.errors import BadConfig
 from stores.forms.base import StyledForm
+from stores.services.durations import next_time
 from stores.types import Pace
 
 PACES: Final = ((Pace.GENTLE.value, "Gentle"), (Pace.NORMAL.value, "Normal"), (Pace.FAST.value, "Fast"))
@@ -25,6 +27,21 @@ class PaceForm(StyledForm):
     """How hard a purge may press on the store."""
 
     pace = forms.ChoiceField(label="Pace", choices=PACES, initial=Pace.GENTLE.value, widget=forms.RadioSelect)
+
+    until = forms.CharField(
+        label="Stop at",
+        required=False,
+        max_length=5,
+        widget=forms.TextInput(attrs={"class": "form-control kv-w-num", "placeholder": "06:00", "autocomplete": "off"}),
+    )
+
+    def clean_until(self) -> datetime | None:
+        """The next time the server's clock shows it; None for an empty field."""
+        text = self.cleaned_data["until"]
+        try:
+            return next_time(text) if text else None
+        except BadConfig as error:
+            raise forms.ValidationError(str(error)) from None
 
     @property
     def chosen(self) -> Pace:

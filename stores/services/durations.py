@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from django.utils import timezone
@@ -29,6 +29,7 @@ _UNITS: Final = {
 }
 _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*(?:,|and\b)?", re.ASCII)
 _ABSOLUTE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 _FORMS: Final = 'Write a duration such as "90", "1h30m" or "2 days", a time such as "2030-01-31 18:00", or "never".'
 
 
@@ -65,6 +66,17 @@ def parse_expiry(text: str, now: float, zone: tzinfo | None = None, field: str =
     if at > LAST_MOMENT:
         raise BadConfig(f'"{text}" lies after the year 9999.', 'Write "never" for a key that should stay.', field)
     return at
+
+
+def next_time(text: str, now: datetime | None = None) -> datetime:
+    """The next moment at which the server's clock shows "06:00". Raises BadConfig(field="until") for what is no time of day."""
+    match = _CLOCK.match(text.strip())
+    if match is None:
+        raise BadConfig(f'"{text}" is not a time of day.', "Write it as 06:00.", "until")
+    zone = timezone.get_default_timezone()
+    local = (now or timezone.now()).astimezone(zone)
+    at = local.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0)
+    return at if at > local else at + timedelta(days=1)
 
 
 def in_words(seconds: float) -> str:

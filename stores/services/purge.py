@@ -42,21 +42,26 @@ class Preview:
     classes: tuple[dict[str, Any], ...]
 
 
-def start(actor: Actor, store: Store, pace: Pace = Pace.GENTLE, due_at: datetime | None = None) -> Run:
-    """Record a purge and hand it to the workers. Raises Busy, ReadOnly, NotSupported (Redis, static), and what the store says."""
+def start(actor: Actor, store: Store, pace: Pace = Pace.GENTLE, due_at: datetime | None = None, until: datetime | None = None) -> Run:
+    """Record a purge and hand it to the workers. At `until` it stops with its present slice; what is left waits for the next one.
+
+    Raises Busy, ReadOnly, NotSupported (Redis, static), and what the store says.
+    """
     require_purges(store)
-    run = runs.create(actor, store, RunAction.PURGE, pace=pace, due_at=due_at)
+    run = runs.create(actor, store, RunAction.PURGE, pace=pace, due_at=due_at, params=_deadline(until))
     runs.queue(run)
     return run
 
 
-def run_in_foreground(actor: Actor, store: Store, pace: Pace = Pace.NORMAL, on_progress: Progress | None = None) -> Run:
+def run_in_foreground(
+    actor: Actor, store: Store, pace: Pace = Pace.NORMAL, on_progress: Progress | None = None, until: datetime | None = None
+) -> Run:
     """Purge in this process and answer the finished run, whatever its state. Raises as `start` before anything is done.
 
     If this process dies, a worker finishes the run.
     """
     require_purges(store)
-    run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace).pk)
+    run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace, params=_deadline(until)).pk)
     if run is None:
         raise Busy("A worker has taken the run already.", "Look at it under Runs.")
     with Lease(run, foreground=True) as lease:
@@ -165,7 +170,11 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
         access.require(store, backend, "purges")
         pace = Pace(run.pace)
         steps = backend.purge(_began(run), pace, run.position, lambda key: keyclasses.is_lock(key, version))
+        until = run.params.get("until")
         while not lease.stopped:
+            if until is not None and time.time() >= until:
+                _stop_at_deadline(lease)
+                break
             began = time.monotonic()
             step = next(steps, None)
             if step is None:
@@ -175,7 +184,19 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
             if on_progress is not None:
                 on_progress(run)
             lease.wait(pause_after(pace, took))
-    lease.save(force=True)
+    if not lease.cancel:
+        lease.save(force=True)
+
+
+def _deadline(until: datetime | None) -> dict[str, Any]:
+    return {} if until is None else {"until": until.timestamp()}
+
+
+def _stop_at_deadline(lease: Lease) -> None:
+    """End the run as if somebody had cancelled it, and say that nobody had."""
+    lease.run.params = {**lease.run.params, "late": True}
+    lease.log("Stopped at the time that was set; what is left waits for the next purge.")
+    lease.cancel = True
 
 
 def _began(run: Run) -> int:

@@ -85,7 +85,7 @@ def run_result(run: Run) -> str:
     counts = run.action == RunAction.CENSUS
     done = f"counted {words.plural(run.scanned, 'key')}" if counts else f"removed {words.plural(run.removed, 'key')}"
     if state is RunState.CANCELLED:
-        return f"{done} before it was cancelled"
+        return f"{done} before it {'stopped at its time' if run.params.get('late') else 'was cancelled'}"
     if run.corrupt and not counts:
         return f"{done}, went around {words.plural(run.corrupt, 'malformed row')}"
     return done if counts or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -57,8 +56,9 @@ def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
     """Start a purge at the chosen pace."""
     form = PaceForm(request.POST)
     if not form.is_valid():
-        raise BadConfig("Choose a pace: gentle, normal or fast.", field="pace")
-    purges.start(actor_of(request), store, form.chosen)
+        wrong = " ".join(str(problem) for problem in form.errors.get("until", []))
+        raise BadConfig(wrong or "Choose a pace: gentle, normal or fast.", field="until" if wrong else "pace")
+    purges.start(actor_of(request), store, form.chosen, until=form.cleaned_data["until"])
     if request.headers.get("HX-Request"):
         return show(request, TEMPLATE, now_context(store), fragment="now")
     return go(request, reverse("stores:purge", args=[store.pk]), f"A purge of {store.pk} has started.")
@@ -169,7 +169,9 @@ def _keys(census: Census) -> int:
 
 
 def _purged_since(store: Store, census: Census | None) -> Run | None:
-    """A purge that ended after the census was taken, whose time is a whole second: the figures are from before it."""
+    """A purge that ended after the census began: the figures are from before it. The census' own time is a whole second."""
     last = runs.latest(store, RunAction.PURGE)
-    ended = last.finished_at if last else None
-    return last if census and last and last.removed and ended and ended > census.at + timedelta(seconds=1) else None
+    if census is None or last is None or not last.removed or last.finished_at is None:
+        return None
+    began = (census.run.started_at if census.run else None) or census.at
+    return last if last.finished_at > began else None

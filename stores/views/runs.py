@@ -17,6 +17,7 @@ from stores.models import Run, RunAction, RunState
 from stores.registry import find_store
 from stores.services import bulk_undo
 from stores.services import runs as service
+from stores.services.aftercare import aftercare
 from stores.services.bulk_record import Record
 from stores.services.filters import KeyFilter
 from stores.services.trash_rows import kept_days
@@ -71,7 +72,7 @@ def run_context(run: Run) -> dict[str, Any]:
     """What the page of a run shows; for a bulk change also its scope, what it left, and what of it can be undone."""
     context: dict[str, Any] = {"run": run, "store": run.store, "left": service.eta_seconds(run)}
     if run.action != RunAction.BULK:
-        return context
+        return context | {"aftercare": aftercare(run) if RunState(run.state).finished else ""}
     record = Record.of(run)
     over = RunState(run.state).finished
     query = run.params.get("filter")

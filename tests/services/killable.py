@@ -21,8 +21,8 @@ django.setup()
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from stores.models import Run, RunAction, Store, TrashEntry  # noqa: E402
-from stores.services import bulk, purge, runs  # noqa: E402
+from stores.models import DefaultLookupStore, Run, RunAction, Store, TrashEntry  # noqa: E402
+from stores.services import bulk, definitions, purge, runs  # noqa: E402
 from stores.services.actor import Actor  # noqa: E402
 from stores.services.bulk_change import Do, make_change  # noqa: E402
 from stores.services.bulk_preview import Confirmed  # noqa: E402
@@ -31,14 +31,15 @@ from stores.services.filters import KeyFilter  # noqa: E402
 from stores.types import Pace  # noqa: E402
 
 ACTOR = Actor("ana", "page")
-runs.queue = lambda run: None  # type: ignore[assignment]  # no broker here: the orders say who works
+runs.queue = lambda run: None  # no broker here: the orders say who works
 
 
 def begin(kind: str, files: dict[str, str]) -> str:
     """New definitions on these files, and a queued run."""
+    DefaultLookupStore.objects.all().delete()
     Store.objects.all().delete()
     stores = {
-        name: Store.objects.create(id=name, type="sqlite", settings={"path": path}, version="0.11", detected_version="0.11")
+        name: definitions.create_store(ACTOR, id=name, type="sqlite", settings={"path": path}, version="0.11")
         for name, path in files.items()
     }
     if kind == "purge":
@@ -75,11 +76,11 @@ def _counting(die_at: int) -> list[int]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = real(*arguments, **options)
+        connection: sqlite3.Connection = real(*arguments, **options)
         connection.set_trace_callback(counted)
         return connection
 
-    sqlite3.connect = sqlite3.dbapi2.connect = connect  # type: ignore[assignment, attr-defined]
+    sqlite3.connect = sqlite3.dbapi2.connect = connect  # type: ignore[assignment]
     return count
 
 

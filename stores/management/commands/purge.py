@@ -7,10 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stores.management.base import DONE, REFUSED, Error, KvCommand
+from stores.management.base import DONE, REFUSED, Error, KvCommand, usage
 from stores.models import Run, RunState, Store
 from stores.registry import find_store
 from stores.services import purge
+from stores.services.durations import next_time
 from stores.types import Pace
 
 
@@ -30,11 +31,15 @@ With --dry-run the same without "longest_ms", "id" null and "state" "dry-run", a
             "--pace", choices=[pace.value for pace in Pace], default=Pace.NORMAL.value, help="how hard to press; normal by default"
         )
 
+        parser.add_argument("--until", metavar="HH:MM", default="", help="stop at this time of the server's clock; the rest waits")
+
     def run(self, options: dict[str, Any]) -> int:
         store = find_store(options["store"])
+        with usage():
+            until = next_time(options["until"]) if options["until"] else None
         if options["dry_run"]:
             return self._preview(store, options)
-        run = purge.run_in_foreground(self.actor, store, Pace(options["pace"]), None if options["json"] else self._progress())
+        run = purge.run_in_foreground(self.actor, store, Pace(options["pace"]), None if options["json"] else self._progress(), until)
         if options["json"]:
             self.json(purge.json_run(run))
         else:
