@@ -81,7 +81,10 @@ class KeyFilterForm(StyledForm):
     def unfolded_errors(self) -> list[tuple[str, str]]:
         """What is wrong with the fields that stand without a label of their own: label and error."""
         return [
-            (self[name].label, str(problem)) for name, problems in self.errors.items() if name not in self.FOLDED for problem in problems
+            (str(self[name].label), str(problem))
+            for name, problems in self.errors.items()
+            if name not in self.FOLDED
+            for problem in problems
         ]
 
     def opened(self) -> bool:
