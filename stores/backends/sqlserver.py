@@ -75,8 +75,8 @@ class ServerConfig:
         """Read and check the settings. Raises BadConfig that names the setting."""
         tls = switch("tls.enable", settings.get("tls.enable", ""))
         for name in ("tls.ca-file", "tls.client-cert", "tls.client-key"):
-            if tls and settings.get(name) and not Path(settings[name]).is_file():
-                raise BadConfig(f"{name}: there is no file {settings[name]}.", "Correct the path, or make the file readable.", name)
+            if tls and settings.get(name):
+                _check_readable(name, settings[name])
         for name in ("host", "database") if host_required else ("database",):
             if not settings.get(name):
                 raise BadConfig(f"This store needs a {name}.", f"Give the {name} as in Stalwart's configuration.", name)
@@ -99,6 +99,14 @@ class ServerConfig:
         """The file of trusted certificates: the setting, or the system's bundle; None when there is neither."""
         paths = [self.ca_file, ssl.get_default_verify_paths().cafile or "", *_BUNDLES]
         return next((path for path in paths if path and Path(path).is_file()), None)
+
+
+def _check_readable(name: str, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise BadConfig(f"{name}: {path} cannot be read ({error.strerror}).", "Make it readable for kvadmin's user.", name) from None
 
 
 _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")

@@ -225,11 +225,47 @@ def test_a_login_without_rights_on_the_tables(engine: str, open_store: Open, ser
     assert "GRANT" in raised.value.fix
 
 
-def test_tls_on_a_server_without_it(engine: str, open_store: Open) -> None:
-    backend = open_store(**{"tls.enable": "true"})
-    if engine == "mysql":
-        pytest.skip("MariaDB offers TLS with a certificate of its own by default")
-    refused_with(backend, StoreRefused, "ncrypted", step="TLS")
+def test_tls_on_a_server_without_it() -> None:
+    server = postgresql.packaged_server()
+    assert not server.offers_tls
+    with PostgreSQLBackend({**server.settings("postgres"), "tls.enable": "true"}) as backend:
+        refused_with(backend, StoreRefused, "ncrypted", step="TLS")
+
+
+def test_tls_with_the_right_authority(open_store: Open, server: Server, database: str) -> None:
+    create_tables(server, database)
+    ca = str(server.certificates.ca)
+    backend = open_store(**{"tls.enable": "true", "tls.ca-file": ca})
+    backend.key_set(b"k", b"v")
+    checks = {check.name: check for check in backend.check()}
+    assert checks["TLS"].state is CheckState.OK
+    assert "TLS" in checks["TLS"].detail
+    assert "verified" in checks["TLS"].detail
+
+
+def test_tls_with_a_client_certificate(open_store: Open, server: Server, database: str) -> None:
+    create_tables(server, database)
+    files = server.certificates.settings()
+    Path(files["tls.client-key"]).chmod(0o600)
+    assert open_store(**{"tls.enable": "true", **files}).scan().entries == ()
+
+
+def test_tls_with_an_unknown_authority(open_store: Open) -> None:
+    refused_with(open_store(**{"tls.enable": "true"}), StoreRefused, "ncrypted", "certificate", step="TLS")
+
+
+def test_tls_with_the_name_of_another_host(open_store: Open, server: Server) -> None:
+    changes = {"tls.enable": "true", "tls.ca-file": str(server.certificates.ca), "host": "localhost"}
+    refused_with(open_store(**changes), StoreRefused, "ncrypted", "localhost", step="TLS")
+
+
+def test_tls_that_accepts_any_certificate_says_so(open_store: Open, server: Server, database: str) -> None:
+    create_tables(server, database)
+    backend = open_store(**{"tls.enable": "true", "tls.allow-invalid-certs": "true"})
+    assert backend.scan().entries == ()
+    checks = {check.name: check for check in backend.check()}
+    assert checks["TLS"].state is CheckState.WARN
+    assert checks["TLS"].fix
 
 
 @pytest.mark.parametrize("change", [{"port": "none"}, {"port": "0"}, {"tls.enable": "maybe"}, {"database": ""}])

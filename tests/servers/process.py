@@ -55,6 +55,15 @@ def own_folder(prefix: str) -> Path:
     return folder
 
 
+def hand_over(*paths: Path) -> None:
+    """Give files to the unprivileged user, closed to others: servers refuse keys that anyone can read."""
+    user = unprivileged()
+    for path in paths:
+        path.chmod(0o600)
+        if user is not None:
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+
 def identity() -> dict[str, object]:
     """Keyword arguments for subprocess that drop root."""
     user = unprivileged()
