@@ -27,7 +27,8 @@ SECTIONS: Mapping[str, str] = {
     "find": "help", "help": "help", "limited": "help", "act": "help",
     "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs",
     "lookups": "lookups", "audit": "audit",
-    "settings": "settings", "mail-server": "settings", "tokens": "settings", "token-revoke": "settings", "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
+    "settings": "settings", "mail-server": "settings", "tokens": "settings", "token-revoke": "settings",
+    "store-add": "settings", "store-add-type": "settings", "store-settings": "settings",
     "store-delete": "settings", "import": "settings", "import-preview": "settings", "import-done": "settings",
     "alerts": "settings", "alert": "settings", "alert-add": "settings",
 }  # fmt: skip
