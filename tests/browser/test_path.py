@@ -151,6 +151,8 @@ PAGES = (
     "/", "/stores/{}/", "/stores/{}/keys/", "/stores/{}/keys/?class=oauth&expiry=live", "/stores/{}/keys/?q=nobody-at-all",
     "/stores/{}/keys/?prefix=0g", "/stores/{}/key/BcsAcRQAAAAAAAAABQ/", "/stores/{}/key/DMsAcVs/", "/stores/{}/key/MTkyLjAuMi4x/",
     "/stores/{}/key/AAAA/", "/stores/{}/keys/new/", "/stores/{}/purge/", "/stores/{}/settings/", "/stores/{}/delete/", "/trash/", "/runs/",
+    "/3am/", "/3am/?q=203.0.113.20", "/find/?q=203.0.113.20", "/limited/", "/stores/{}/spam/", "/stores/{}/spam/?part=bayes",
+    "/stores/{}/leftovers/", "/stores/{}/remove/rates/rate-auth/", "/settings/mail-server/",
     "/audit/", "/settings/", "/stores/add/", "/stores/add/redis/", "/stores/add/static/", "/import/", "/nowhere/", "/stores/nowhere/",
 )  # fmt: skip
 
