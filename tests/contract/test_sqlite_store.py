@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from stores.backends import sqlite as module
-from stores.backends.sql import NO_PARAMS, Params, Row
+from stores.backends.sql import NO_PARAMS, Execute, LostRace, Params, Row
 from stores.backends.sqlite import SQLiteBackend, create_file
 from stores.codecs.rows import marker_row, value_row
-from stores.errors import CursorLost
+from stores.errors import CursorLost, StoreUnavailable
 from stores.types import Kind, Pace
 from tests.contract.harness import NOW, SettableClock
 
@@ -179,3 +180,28 @@ def test_paths_with_any_character_work(tmp_path: Path) -> None:
         backend.key_set(b"k", b"v")
         assert backend.key_get(b"k") == b"v"
     assert sorted(file.name for file in tmp_path.iterdir()) == [path.name]
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(0, "written"), (3, "written"), (9, "written"), (10, "refused")])
+def test_a_lost_race_is_run_again_a_bounded_number_of_times(path: Path, lost: int, outcome: str) -> None:
+    """As after a deadlock or a key that has just appeared; the decision is made anew on what is stored then."""
+    calls = 0
+
+    class Losing(SQLiteBackend):
+        @contextmanager
+        def _transaction(self, read_seconds: float | None = None) -> Iterator[Execute]:
+            nonlocal calls
+            calls += 1
+            if calls <= lost:
+                raise LostRace
+            with super()._transaction(read_seconds) as execute:
+                yield execute
+
+    with Losing({"path": str(path)}, clock=SettableClock()) as backend:
+        if outcome == "written":
+            assert backend.counter_incr(b"k", 2) == 2
+            assert calls == lost + 1
+        else:
+            with pytest.raises(StoreUnavailable, match="keep changing"):
+                backend.counter_incr(b"k", 2)
+            assert backend.get(b"k") is None
