@@ -188,20 +188,19 @@ def run_script(link: Link, script: Script, keys: tuple[bytes, ...], arguments: t
 def write(link: Link, change: Write) -> Answer:
     """Carry out a conditional write in one atomic step, one round trip. Raises StoreError."""
     while True:
-        dialect = link.dialect
-        if not dialect.scripts:
-            if not dialect.pexpiretime:
-                _neither_way()
-            return link.run(lambda: _watched(link, change), write_to=change.key)
-        reply = link.run(lambda: _attempt(link, change), write_to=change.key)
-        if reply is not None:
-            return _answer(reply)
+        if not (link.dialect.scripts or link.dialect.pexpiretime):
+            _neither_way()
+        answer = link.run(lambda: _attempt(link, change), write_to=change.key)
+        if answer is not None:
+            return answer
 
 
-def _attempt(link: Link, change: Write) -> Any:
-    """The script's reply, or None after learning that the server wants it done in another way."""
+def _attempt(link: Link, change: Write) -> Answer | None:
+    """What came of it, or None after learning that the server wants it done in another way: nothing was written then."""
     try:
-        return run_script(link, change.script, (change.key,), change.arguments(link.dialect.pexpiretime))
+        if not link.dialect.scripts:
+            return _watched(link, change)
+        return _answer(run_script(link, change.script, (change.key,), change.arguments(link.dialect.pexpiretime)))
     except ResponseError as error:
         if learned(link, error):
             return None

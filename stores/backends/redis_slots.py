@@ -26,7 +26,7 @@ from stores.backends.redis_link import Command, pipelined
 from stores.backends.redis_measure import CENSUS_COUNT, CLOCK_LUA, MEASURE_LUA, Measured, Tempo, measure_keyed
 from stores.backends.redis_rows import ask
 from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
-from stores.backends.redis_walk import STEP_KEYS, STEP_SECONDS, Walk, lost, scan_names, shared_prefix, split_position
+from stores.backends.redis_walk import STEP_KEYS, STEP_SECONDS, Walk, lost, scan_names, shared_prefix, split_position, within
 from stores.types import ALL_KEYS, CensusRow, CensusSlice, KeyRange
 
 SLOTS: Final = 16384
@@ -132,7 +132,7 @@ class SlotWalk(Walk):
                 continue
             step = self._read(place.slot, keys, want - len(found), strings)
             scanned += step.seen + 16
-            found += sorted((key for key in step.names if key in keys and _behind(key, place)), key=lambda key: (key_slot(key), _mark(key)))
+            found += sorted((key for key in within(step.names, keys) if _behind(key, place)), key=lambda key: (key_slot(key), _mark(key)))
             place = Place(step.following, scan="-.0" if step.crowded else "")
         if len(found) > want:
             found = found[:want]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import Any, Final
@@ -100,12 +100,18 @@ def scan_names(
         refuse_part(link, client, server)
         run_id = same_server(run_id, run_id_of(server))
         cursor, scanned = page[0], scanned + count
-        found.update(dict.fromkeys(key for key in page[1] if key in keys))
+        found.update(dict.fromkeys(within(page[1], keys)))
         if cursor == 0:
             return list(found), None
         if len(found) * 10 >= want * 9 or scanned >= STEP_KEYS or time.monotonic() - started > STEP_SECONDS:
             return list(found), join_position(run_id, cursor)
         count = _next_count(len(found), scanned, want)
+
+
+def within(names: Iterable[bytes], keys: KeyRange) -> list[bytes]:
+    """The names that lie in the range, byte for byte."""
+    prefix = keys.prefix
+    return [name for name in names if name.startswith(prefix)] if prefix is not None else [name for name in names if name in keys]
 
 
 def _next_count(found: int, scanned: int, want: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from stores.backends.redis import RedisBackend
 from stores.types import CensusRow
-from tests.servers.redis import RedisServer, fill
+from tests.servers.redis import RedisServer, fill, single
 
 
 def rows_of(backend: RedisBackend) -> list[CensusRow]:
@@ -55,8 +55,8 @@ def test_a_census_goes_on_from_any_of_its_steps(server: RedisServer, backend: Re
 
 @pytest.mark.parametrize("direction", ["growing", "shrinking"])
 def test_a_table_that_changes_its_size_meanwhile_counts_no_key_twice(server: RedisServer, direction: str) -> None:
-    truth = plant(server, 20_000)
-    extra = [b"extra%06d" % number for number in range(200_000)]
+    truth = plant(server, 8000)
+    extra = [b"extra%06d" % number for number in range(100_000)]
     with server.client() as client, RedisBackend({"urls": server.url}) as backend:
         if direction == "shrinking":
             fill(client, [(key, b"", None) for key in extra])
@@ -67,8 +67,7 @@ def test_a_table_that_changes_its_size_meanwhile_counts_no_key_twice(server: Red
             if number == 20 and direction == "growing":
                 fill(client, [(key, b"", None) for key in extra])
             elif number % 20 == 0 and direction == "shrinking":
-                for first in range(number * 1000, number * 1000 + 20_000, 1000):
-                    client.unlink(*extra[first : first + 1000] or [b"none"])
+                client.unlink(*extra[number * 1000 : (number + 20) * 1000] or [b"none"])
     assert set(seen) == set(truth), "a key that stays is always met"
     assert len(seen) == len(truth)
 
@@ -90,23 +89,12 @@ def test_no_call_of_a_census_takes_long(server: RedisServer) -> None:
     assert not {"cmdstat_keys", "cmdstat_flushdb", "cmdstat_get"} & set(stats)
 
 
-def test_looking_does_not_count_as_use(server: RedisServer) -> None:
-    """With an LRU policy a reader must not make old keys look young."""
-    if server.flavour == "redis":
-        pytest.skip("Redis 7.0 has no CLIENT NO-TOUCH")
-    with server.client() as client, RedisBackend({"urls": server.url}) as backend:
+def test_looking_does_not_count_as_use() -> None:
+    """With an LRU policy a reader must not make old keys look young. (Redis 7.0 has no CLIENT NO-TOUCH.)"""
+    with single("valkey").client() as client, RedisBackend({"urls": single("valkey").url}) as backend:
         client.set("k", "v")
-        client.execute_command("CLIENT", "NO-TOUCH", "ON")
-        before = client.execute_command("DEBUG", "OBJECT", "k") if _debug(client) else None
         rows_of(backend)
         backend.scan()
         assert backend.get(b"k") is not None
-        if before is None:
-            clients: list[Any] = client.client_list()
-            assert sum("T" in str(each["flags"]) for each in clients) >= 2, "the reader's connection is marked"
-        else:
-            assert client.execute_command("DEBUG", "OBJECT", "k") == before
-
-
-def _debug(client: Any) -> bool:
-    return bool(client.config_get("enable-debug-command").get("enable-debug-command") == "yes")
+        clients: list[Any] = client.client_list()
+        assert ["T" in str(each["flags"]) for each in clients if int(each["id"]) != client.client_id()] == [True]
