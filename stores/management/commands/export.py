@@ -13,9 +13,7 @@ from stores.services.bulk_export import export
 
 
 class Command(KvCommand):
-    help = (
-        "Write the keys of a filter to standard output as JSON Lines or CSV. Codes and keys that give access are left out."
-    )
+    help = "Write the keys of a filter to standard output as JSON Lines or CSV. Codes and keys that give access are left out."
     details = f"""\
   export memstore > memstore.jsonl
   export memstore --class greylist --csv > greylist.csv
