@@ -143,4 +143,3 @@ class StaticTable:
         for _, raw in self.matching(text):
             return self.value(raw)
         return None
-
