@@ -288,4 +288,3 @@ class Writer:
             (self.path / _DRIVER_FILE).unlink(missing_ok=True)
         rocksfiles.give_to_owner(self.path, self._before)
         self._scratch.remove()
-

@@ -16,7 +16,9 @@ class Store(models.Model):
     id = models.CharField(
         primary_key=True,
         max_length=191,
-        validators=[RegexValidator(r"^[^\x00-\x20/\\?#%\x7f]+\Z", "Use letters, digits, dots, dashes; no blanks, slashes, ?, # or percent signs.")],
+        validators=[
+            RegexValidator(r"^[^\x00-\x20/\\?#%\x7f]+\Z", "Use letters, digits, dots, dashes; no blanks, slashes, ?, # or percent signs.")
+        ],
     )
     type = models.CharField(max_length=40)
     settings = EncryptedJSONField(default=dict)

@@ -30,7 +30,7 @@ def test_defaults_generate_what_is_secret_and_keep_it(tmp_path: Path) -> None:
     assert (first.secret_key, first.field_keys) == (second.secret_key, second.field_keys)
     assert read(tmp_path / "other").secret_key != first.secret_key
     assert first.database_url == f"sqlite:///{folder}/kvadmin.sqlite3"
-    assert first.embedded_broker and first.broker_url == broker.url_of(folder / "broker" / "valkey.sock")
+    assert first.embedded_broker and first.broker_url == broker.url_of(broker.socket_path(folder, "broker"))
     assert {"localhost", "127.0.0.1", "[::1]"} <= set(first.allowed_hosts)
     assert not first.debug and not first.https
     assert (first.host, first.port, first.trash_days) == ("127.0.0.1", 8000, 7)

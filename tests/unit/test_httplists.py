@@ -72,7 +72,7 @@ def test_bytes_that_are_no_text_do_no_harm() -> None:
     assert read(b"\xff\xfe\x00a\n", LIST) == {"\ufffd\ufffd\x00a": ""}
 
 
-@given(st.lists(st.text(alphabet="ab,\"\\ \r\nü", max_size=8)), st.lists(st.integers(1, 9)))
+@given(st.lists(st.text(alphabet='ab,"\\ \r\nü', max_size=8)), st.lists(st.integers(1, 9)))
 def test_the_cut_into_pieces_makes_no_difference(texts: list[str], sizes: list[int]) -> None:
     body = "".join(texts).encode()
     pieces, at = [], 0

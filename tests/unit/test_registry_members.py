@@ -59,9 +59,7 @@ def test_a_replicated_store_opens_with_its_members(tmp_path: Path) -> None:
         assert alone.key_get(b"k") == b"v"
 
 
-def test_what_is_wrong_with_a_member_names_the_setting_and_closes_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_wrong_with_a_member_names_the_setting_and_closes_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sqlite("one", tmp_path)
     saved("nested", "sql-read-replica", {"primary": "nested"})
     off = sqlite("off", tmp_path)

@@ -76,7 +76,9 @@ def _oauth_archive(code: OAuthCode, with_pkce: bool) -> bytes:
     def option(text: str | None, offset: int) -> bytes:
         return bytes(12) if text is None else b"\x01\x00\x00\x00" + string(text, offset + 4)
 
-    body += struct.pack("<B3xI", code.status, code.account_id) + string(code.client_id, 8) + option(code.nonce, 16) + string(code.params, 28)
+    body += (
+        struct.pack("<B3xI", code.status, code.account_id) + string(code.client_id, 8) + option(code.nonce, 16) + string(code.params, 28)
+    )
     if with_pkce:
         challenge = code.code_challenge
         body += struct.pack("<B3x", _METHODS[code.challenge_method])
@@ -109,7 +111,9 @@ def _challenge(domain: str, at: int) -> tuple[bytes, bytes]:
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=365))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), critical=False)
-        .add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31"), b"\x04\x20" + proof.finalize()), critical=True)
+        .add_extension(
+            x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31"), b"\x04\x20" + proof.finalize()), critical=True
+        )
         .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
     private = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

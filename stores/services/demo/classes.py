@@ -48,7 +48,9 @@ def _acme(world: World) -> Rows:
         token = hashlib.sha256(world.token(20).encode()).hexdigest()[:43]
         yield DemoRow(b"\x00" + token.encode(), f"{token}.{world.token(43)}".encode(), expires_at=world.ago(2 * HOUR) + HOUR)
     for name in (f"mx1.{OWN[0]}", f"autoconfig.{OWN[0]}"):
-        yield DemoRow(b"\x00" + name.encode(), archives.certificate(name, world.now - 5 * MINUTE, world.version), expires_at=world.now + 55 * MINUTE)
+        yield DemoRow(
+            b"\x00" + name.encode(), archives.certificate(name, world.now - 5 * MINUTE, world.version), expires_at=world.now + 55 * MINUTE
+        )
 
 
 def oauth_codes(world: World, start: int) -> Rows:
@@ -77,7 +79,13 @@ def _fail2ban(world: World) -> Rows:
         yield world.window(0x05, f"{world.random.choice(GUESSES)}@{OWN[0]}".encode(), DAY, 1 + int(few(0.2)), world.ago(4 * DAY))
     for _ in range(60):
         yield world.window(0x02, ip(world.attacker()), DAY, 1 + int(few(0.2)), world.ago(4 * DAY))
-        yield world.window(0x02, f"{world.random.choice(GUESSES)}{world.random.randrange(40)}@{OWN[0]}".encode(), DAY, 1 + int(few(0.5)), world.ago(4 * DAY))
+        yield world.window(
+            0x02,
+            f"{world.random.choice(GUESSES)}{world.random.randrange(40)}@{OWN[0]}".encode(),
+            DAY,
+            1 + int(few(0.5)),
+            world.ago(4 * DAY),
+        )
     for _ in range(120):
         yield world.window(0x03, ip(world.attacker()), DAY, 1 + int(few(0.1)), world.ago(6 * DAY))
     for _ in range(50):
@@ -91,7 +99,9 @@ def _requests(world: World) -> Rows:
         for _ in range(4):
             yield world.window(0x08, account(number), MINUTE, world.random.randint(1, 90), world.ago(20 * MINUTE))
     for _ in range(220):
-        yield world.window(0x09, ip(world.random.choice(world.homes + world.attackers)), MINUTE, world.random.randint(1, 30), world.ago(30 * MINUTE))
+        yield world.window(
+            0x09, ip(world.random.choice(world.homes + world.attackers)), MINUTE, world.random.randint(1, 30), world.ago(30 * MINUTE)
+        )
 
 
 def _smtp(world: World) -> Rows:
@@ -110,7 +120,9 @@ def _token_revisions(world: World) -> Rows:
 def _quota(world: World) -> Rows:
     for number in world.accounts[:10]:
         uploads = world.random.randint(1, 12)
-        row = world.window(0x0B, account(number), HOUR, uploads << 44 | uploads * world.random.randint(20_000, 900_000), world.ago(3 * HOUR))
+        row = world.window(
+            0x0B, account(number), HOUR, uploads << 44 | uploads * world.random.randint(20_000, 900_000), world.ago(3 * HOUR)
+        )
         yield row
 
 

@@ -35,7 +35,8 @@ HAM_WORDS: Final = (
 )  # fmt: skip
 SPAM_WORDS: Final = (
     "viagra", "lottery", "winner", "crypto", "bitcoin", "urgent", "verify", "suspended", "unclaimed", "inherit", "casino", "jackpot",
-    "discount", "limited", "offer", "click", "unsubscrib", "refund", "parcel", "customs", "wallet", "invest", "guarante", "miracle", "weight",
+    "discount", "limited", "offer", "click", "unsubscrib", "refund", "parcel", "customs", "wallet",
+    "invest", "guarante", "miracle", "weight",
 )  # fmt: skip
 
 
@@ -70,10 +71,9 @@ class DemoRow:
 
     def redis_entry(self) -> Entry:
         """As a Redis string: bare payload, counters and locks as decimal text, expiry the server's own (store-formats a.6)."""
-        if self.counter is not None:
-            text = b"%d" % self.counter
-        else:
-            text = b"%d" % (self.expires_at or 0) if self.lock else self.value or b""
+        number = (self.expires_at or 0) if self.lock else None
+        number = number if self.counter is None else self.counter
+        text = (self.value or b"") if number is None else b"%d" % number
         until = None if self.expires_at is None else self.expires_at * 1000
         return Entry(self.key, Kind.UNKNOWN, text, None, self.expires_at, text, until)
 
