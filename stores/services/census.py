@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from stores.errors import CursorLost
 from stores.models import Census, Run, RunAction, Store
 from stores.services import history, runs
 from stores.services.access import opened
@@ -19,6 +20,9 @@ from stores.services.actor import Actor
 from stores.services.leases import Lease
 from stores.services.rows import store_kind
 from stores.services.tally import Tally
+
+WALKS: Final = 3
+"""How often a count starts when the server keeps losing its place."""
 
 DETAILED: Final = 20
 """Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""
@@ -75,7 +79,20 @@ def json_census(census: Census) -> dict[str, Any]:
 
 
 def _counted(store: Store, lease: Lease | None) -> Census | None:
-    """One walk through the store; None when somebody asked to stop it."""
+    """A whole walk through the store; None when somebody asked to stop it.
+
+    A server that restarts or fails over in the middle loses its place in the walk: it is counted again from the start, which is
+    tried a few times, so that a count is never the sum of two halves.
+    """
+    for _ in range(WALKS - 1):
+        try:
+            return _walked(store, lease)
+        except CursorLost:
+            continue
+    return _walked(store, lease)
+
+
+def _walked(store: Store, lease: Lease | None) -> Census | None:
     began = time.monotonic()
     now = int(time.time())
     with opened(store) as backend:

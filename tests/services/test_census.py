@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
+from stores.backends.memory import MemoryBackend
+from stores.errors import CursorLost
 from stores.models import Census, Store
 from stores.services import census
 from stores.services.actor import Actor
 from stores.services.tally import BUCKET_NAMES, SUBJECTS, Tally
-from stores.types import CensusRow, Kind
+from stores.types import CensusRow, CensusSlice, Kind
 from tests.services.conftest import opened, plant, plant_counter, plant_raw, soon
 
 WINDOW = (7).to_bytes(8, "big")
@@ -123,9 +126,28 @@ def test_memory_stays_flat() -> None:
     assert subjects[0]["keys"] <= 12_000
 
 
-def test_counting_is_fast() -> None:
-    rows = [CensusRow(b"\x05\x01" + number.to_bytes(3, "big") + WINDOW, Kind.COUNTER, 1_900_000_100, 13, 24) for number in range(20_000)]
-    tally = Tally("0.11", 1_900_000_000, "data")
-    began = time.process_time()
-    tally.add(rows)
-    assert (time.process_time() - began) / len(rows) < 20e-6
+def test_a_server_that_loses_its_place_is_counted_again_from_the_start(
+    memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        plant(memory, b"own%d" % number)
+    whole, lost = MemoryBackend.census, iter([True, False])
+
+    def interrupted(self: MemoryBackend, position: str = "") -> Iterator[CensusSlice]:
+        yield from whole(self, position)
+        if next(lost):
+            raise CursorLost("The server was restarted.")
+
+    monkeypatch.setattr(MemoryBackend, "census", interrupted)
+    assert census.count(memory, actor).total["keys"] == 5
+
+
+def test_a_server_that_never_keeps_its_place_is_an_error_and_no_count(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(self: MemoryBackend, position: str = "") -> Iterator[CensusSlice]:
+        yield CensusSlice(())
+        raise CursorLost("The server was restarted.")
+
+    monkeypatch.setattr(MemoryBackend, "census", lost)
+    with pytest.raises(CursorLost):
+        census.count(memory, actor)
+    assert census.latest(memory) is None
