@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from stores.errors import CursorLost
@@ -196,8 +194,7 @@ def test_the_footer_answers_from_the_latest_census_only_what_it_counted(filled: 
 def test_a_search_is_bounded_by_its_budget(memory: Store) -> None:
     for number in range(3000):
         plant(memory, b"%05d" % number)
-    began = time.monotonic()
-    page = list_keys(memory, KeyFilter(text="nowhere"), budget_seconds=0.01)
-    assert time.monotonic() - began < 0.5
+    page = list_keys(memory, KeyFilter(text="nowhere"), budget_seconds=0)
     assert page.out_of_time
+    assert page.scanned < 3000
     assert page.next

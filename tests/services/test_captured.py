@@ -120,13 +120,6 @@ def test_edits_change_their_row_and_no_other(captured: Define, actor: Actor) -> 
         assert at.to_bytes(8, "big") in changed[key]
 
 
-def test_the_whole_list_is_fast(captured: Define) -> None:
-    store = captured("stalwart-0.11.8/sqlite/memstore-live.db")
-    began = time.monotonic()
-    assert len(list_keys(store, KeyFilter(), limit=100).rows) == 100
-    assert time.monotonic() - began < 1
-
-
 def test_masked_where_people_look_and_real_where_machines_do(captured: Define) -> None:
     store = captured("stalwart-0.11.8/sqlite/memstore-live.db")
     for row in stream_keys(store, KeyFilter(class_slug="oauth")):
