@@ -3,7 +3,7 @@
 from stores.expressions.errors import EvalError, ExpressionError, LimitReached, ParseError
 from stores.expressions.evaluate import Context, Limits, Lookups, NoLookups, dialect, evaluate
 from stores.expressions.parser import Program, parse
-from stores.expressions.values import Value
+from stores.expressions.values import Value, from_json
 
 __all__ = [
     "Context",
@@ -18,5 +18,6 @@ __all__ = [
     "Value",
     "dialect",
     "evaluate",
+    "from_json",
     "parse",
 ]

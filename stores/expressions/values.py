@@ -30,6 +30,20 @@ def saturate(number: int) -> int:
     return max(I64_MIN, min(I64_MAX, number))
 
 
+def from_json(value: object, depth: int = 0) -> Value:
+    """A value of the language from one of JSON: truth is 1 and 0, an integer beyond 64 bits a float; null, objects and arrays nested
+    over 32 deep are empty text, half a surrogate pair is the replacement character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return int(value) if I64_MIN <= value <= I64_MAX else float(value) if abs(value) < 1 << 1023 else math.inf
+    if isinstance(value, float):
+        return value
+    if isinstance(value, list) and depth < 32:
+        return [from_json(element, depth + 1) for element in value]
+    return EMPTY
+
+
 def truth(value: Value) -> bool:
     """Non-empty text or array, non-zero number; NaN is true, '0' and 'false' are true."""
     return value != 0 if isinstance(value, (int, float)) else len(value) > 0

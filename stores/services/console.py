@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stores.backends.readonly import ReadOnlyTable
 from stores.codecs import bincode
 from stores.errors import StoreError, UnknownStore
-from stores.expressions import Context, EvalError, ExpressionError, Limits, ParseError, Value, dialect, evaluate, parse
+from stores.expressions import Context, EvalError, ExpressionError, Limits, ParseError, Value, dialect, evaluate, from_json, parse
 from stores.expressions.ifblocks import BlockError, evaluate_block, load
 from stores.expressions.sieve import SieveContext, compile_script, run_script
 from stores.models import Store
@@ -230,9 +230,9 @@ def type_of(value: Value | None) -> str:
     return {int: "integer", float: "float", str: "string", list: "array"}[type(value)]
 
 
-def _split(variables: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
-    """Variables and `$` globals; truth becomes 1 and 0, names with @ are remarks."""
-    plain = {name: int(value) if isinstance(value, bool) else value for name, value in variables.items() if not name.startswith("@")}
+def _split(variables: Mapping[str, Any]) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Variables and `$` globals as values of the language; names with @ are remarks."""
+    plain = {name: from_json(value) for name, value in variables.items() if not name.startswith("@")}
     return (
         {name: value for name, value in plain.items() if not name.startswith("$")},
         {name[1:]: value for name, value in plain.items() if name.startswith("$")},
@@ -241,7 +241,7 @@ def _split(variables: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, 
 
 def evaluate_expression(
     source: str,
-    variables: Mapping[str, Value],
+    variables: Mapping[str, Any],
     lookups: Lookups,
     *,
     version: str = "0.11",
@@ -259,7 +259,7 @@ def evaluate_expression(
 def evaluate_setting(
     key: str,
     keys: Mapping[str, str],
-    variables: Mapping[str, Value],
+    variables: Mapping[str, Any],
     lookups: Lookups,
     *,
     version: str = "0.11",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from stores.codecs.rows import value_row
 from stores.expressions import Value
@@ -133,3 +135,30 @@ def test_sieve_errors_name_their_line(memory: Store, lookups: Lookups) -> None:
     result = run_sieve('let "a" "1";\nfileinto "x";', {}, lookups)
     assert result.line == 2
     assert "fileinto is not run here" in result.error
+
+
+def test_a_batch_answers_line_by_line_also_what_json_has_no_number_for(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        {"expression": "'nan' * 1", "variables": {}},
+        {"expression": "x + 1", "variables": {"x": True, "@remark": 1}},
+        {"expression": "nosuch"},
+        {"expression": "len(x)", "variables": {"x": "\ud800"}},
+        {"expression": "config_get('server.hostname')"},
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(json.dumps(line) for line in lines)))
+    out = io.StringIO()
+    call_command("lookup", "--batch", "-", "--json", "--setting", "server.hostname=mx.example.org", stdout=out)
+    nan, added, wrong, half, host = (json.loads(line) for line in out.getvalue().splitlines())
+    assert nan["type"] == "float"
+    assert nan["result"] != nan["result"]
+    assert added == {"type": "integer", "result": 2, "error": None}
+    assert (wrong["type"], wrong["error"]["kind"], wrong["error"]["position"]) == ("none", "parse", 0)
+    assert half["result"] == 1
+    assert host["result"] == "mx.example.org"
+
+
+@pytest.mark.parametrize("line", ["[]", "{}", '{"expression": 1}', '{"expression": "1", "variables": []}', "no json"])
+def test_a_batch_of_something_else_is_refused_by_line(memory: Store, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    with pytest.raises(CommandError, match="Line 1"):
+        call_command("lookup", "--batch", "-", "--json")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from stores.expressions import Value
+from stores.expressions import Value, from_json
 from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand
 from stores.models import VERSIONS
 from stores.registry import find_store
@@ -25,7 +25,8 @@ class Command(KvCommand):
 With --json: {"type": integer|float|string|array|none, "result", "error": null or {"kind": parse|eval, "message", "position"},
 "notes": [...], "trace": [{"function", "asked", "store", "key", "hit", "answer", "milliseconds", "note"}...]}. Exit code 1 with an error.
 With --batch FILE (- is stdin): one JSON object {"expression", "variables"} a line in, one {"type", "result", "error"} a line out,
-in order; exit code 0 unless the input is malformed. Known variables are the given ones; true and false count as 1 and 0;
+in order; exit code 0 unless the input is malformed. Not-a-number and infinities are written NaN, Infinity, -Infinity.
+Known variables are the given ones; true and false count as 1 and 0;
 "$NAME" is a global.
 
   kvadmin lookup "key_get('', sender_domain)" --var sender_domain=example.org
@@ -34,6 +35,7 @@ in order; exit code 0 unless the input is malformed. Known variables are the giv
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("expression", metavar="EXPR", nargs="?")
         parser.add_argument("--var", metavar="NAME=VALUE", action="append", default=[], help="a variable; a JSON value or else text")
+        parser.add_argument("--setting", metavar="NAME=VALUE", action="append", default=[], help="what config_get answers for a setting")
         parser.add_argument("--batch", metavar="FILE", help="JSON Lines of expressions; - reads stdin")
         parser.add_argument("--allow-writes", action="store_true", help="let key_set and counter_incr change the stores")
         parser.add_argument("--version", dest="stalwart", choices=VERSIONS, help="Stalwart's version; that of the default store otherwise")
@@ -42,12 +44,17 @@ in order; exit code 0 unless the input is malformed. Known variables are the giv
         if (options["expression"] is None) is (options["batch"] is None):
             raise Error("Give either an expression or --batch FILE.", returncode=USAGE)
         version = options["stalwart"] or _default_version()
+        self.settings = dict(_variable(text, "--setting") for text in options["setting"])
         with Lookups(self.actor) as stores:
             if options["batch"] is not None:
                 return self._batch(options["batch"], stores, version, options["allow_writes"])
             variables = dict(_variable(text) for text in options["var"])
             result = evaluate_expression(options["expression"], variables, stores, version=version, allow_writes=options["allow_writes"])
         return self._one(result, options["json"])
+
+    def json(self, value: Any) -> None:
+        """One JSON document on one line. Floats that JSON does not know are written NaN, Infinity and -Infinity."""
+        self.stdout.write(json.dumps(value))
 
     def _one(self, result: Result, as_json: bool) -> int:
         if as_json:
@@ -83,7 +90,8 @@ in order; exit code 0 unless the input is malformed. Known variables are the giv
             if not line.strip():
                 continue
             expression, variables = _request(line, number)
-            self.json(evaluate_expression(expression, variables, stores, version=version, allow_writes=allow_writes).json())
+            result = evaluate_expression(expression, variables, stores, version=version, allow_writes=allow_writes, settings=self.settings)
+            self.json(result.json())
         return DONE
 
 
@@ -96,34 +104,23 @@ def _default_version() -> str:
         return DEFAULT_VERSION
 
 
-def _variable(text: str) -> tuple[str, Value]:
+def _variable(text: str, option: str = "--var") -> tuple[str, Value]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise Error(f"--var {text} is not of the form NAME=VALUE.", returncode=USAGE)
+        raise Error(f"{option} {text} is not of the form NAME=VALUE.", returncode=USAGE)
     try:
         found = json.loads(value)
     except ValueError:
         return name, value
-    return name, _checked(found) if found is not None else value
+    return name, value if found is None else from_json(found)
 
 
 def _request(line: str, number: int) -> tuple[str, dict[str, Value]]:
     try:
         request = json.loads(line)
-        expression, variables = request["expression"], request.get("variables") or {}
+        expression, variables = request["expression"], request.get("variables", {})
         if not isinstance(expression, str) or not isinstance(variables, dict):
             raise TypeError
-        return expression, {name: _checked(value) for name, value in variables.items()}
+        return expression, {name: from_json(value) for name, value in variables.items()}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise Error(f'Line {number} is not of the form {{"expression": text, "variables": object}}.', returncode=USAGE) from None
-
-
-def _checked(value: Any) -> Value:
-    """A value of the language: objects and null are none."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, list):
-        return [_checked(element) for element in value]
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        return float(value)
-    return value if isinstance(value, (str, int, float)) else ""
