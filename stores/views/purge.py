@@ -46,8 +46,16 @@ def purge(request: HttpRequest, store: Store) -> HttpResponse:
     if asked and request.headers.get("HX-Target") == "schedule":
         return show(request, TEMPLATE, schedule_context(store, form), fragment="schedule", status=200 if form.is_valid() else 400)
     if request.headers.get("HX-Target") == "now":
-        return show(request, TEMPLATE, now_context(store), fragment="now")
+        return _while_running(request, now_context(store))
     return show(request, TEMPLATE, schedule_context(store, form) | now_context(store) | past_context(store))
+
+
+def _while_running(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """The panel that asks while a purge runs. Once it has ended the whole page is drawn anew: what waits and the history changed too."""
+    response = show(request, TEMPLATE, context, fragment="now")
+    if context["run"] is None:
+        response["HX-Refresh"] = "true"
+    return response
 
 
 @require_POST

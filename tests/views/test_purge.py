@@ -79,6 +79,7 @@ def test_a_purge_that_waits_shows_itself_and_asks_again_until_it_is_over(client:
     runs.request_cancel(ACTOR, run)
     over = hx.get(at(waiting), headers={"HX-Target": "now"})
     assert [attrs.get("hx-trigger") for tag, attrs in read(over).elements if attrs.get("id") == "now"] == [None]
+    assert over["HX-Refresh"] == "true", "the figures around it changed too"
     assert "before it was cancelled" in text_of(over)
 
 

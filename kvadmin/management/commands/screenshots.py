@@ -26,15 +26,17 @@ CHROMIUM = (
     "--disable-component-update", "--disable-sync", "--font-render-hinting=none",
 )  # fmt: skip
 LONGEST_START = 120.0
+SETTLE_MS = 1500
+FIRST_KEY = "table.kv-keys tbody a.kv-subject"
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture: what to open, what to click first, and how wide and in which light."""
+    """One picture: what to open, what to do first (a selector to click, or a selector and what to type), how wide, in which light."""
 
     name: str
     path: str
-    click: str = ""
+    steps: tuple[str | tuple[str, str], ...] = ()
     width: int = 1440
     height: int = 900
     scheme: str = "light"
@@ -45,8 +47,14 @@ SHOTS = (
     Shot("store", "/stores/memstore/"),
     Shot("keys", "/stores/memstore/keys/?class=rate-auth"),
     Shot("keys-redis-dark", "/stores/redis/keys/?class=greylist", scheme="dark"),
-    Shot("key", "/stores/memstore/keys/?class=rate-auth", click="table.kv-keys tbody a.kv-subject"),
     Shot("purge", "/stores/memstore/purge/"),
+    Shot("key", "/stores/memstore/keys/?class=rate-auth&expiry=live", (FIRST_KEY,)),
+    Shot(
+        "edited",
+        "/stores/memstore/keys/?class=greylist",
+        (FIRST_KEY, ".kv-how label:has([value=in])", ("[name=span]", "2 days"), ".kv-how button"),
+    ),
+    Shot("purged", "/stores/memstore/purge/", ("form[action$='/purge/start/'] button.btn-primary",)),
     Shot("emergency-phone", "/3am/?q=203.0.113.21", width=360, height=780),
     Shot("overview-phone-dark", "/", width=360, height=780, scheme="dark"),
 )
@@ -94,8 +102,12 @@ class Command(BaseCommand):
                 page.fill("[name=password]", password)
                 page.click("main button[type=submit]")
                 page.goto(base + shot.path, wait_until="networkidle")
-                if shot.click:
-                    page.click(shot.click)
+                for step in shot.steps:
+                    if isinstance(step, str):
+                        page.click(step)
+                    else:
+                        page.fill(*step)
+                    page.wait_for_timeout(SETTLE_MS)
                     page.wait_for_load_state("networkidle")
                 page.screenshot(path=into / f"{shot.name}.png")
                 page.context.close()
