@@ -1,6 +1,6 @@
 """How fast keys are classified and decoded, on the golden rows of this repository.
 
-    python -m benchmarks.keyclasses
+python -m benchmarks.keyclasses
 """
 
 from __future__ import annotations
