@@ -37,10 +37,11 @@ ATTEMPTS: Final = 10
 """How often a write is tried when other writers keep winning the race for a key."""
 
 EXPIRED_MARKER: Final = "(substr(m.v, 1, 8) = :zero AND length(m.v) >= 16 AND substr(m.v, 9, 8) <= :now)"
-EXPIRED_VALUE: Final = "(substr(m.v, 1, 8) > :zero AND substr(m.v, 1, 8) <= :now AND length(m.v) >= 8)"
-EXPIRED: Final = f"({EXPIRED_MARKER} OR {EXPIRED_VALUE})"
+EXPIRED: Final = (
+    "(substr(m.v, 1, 8) <= :now AND length(m.v) >= 8 AND (substr(m.v, 1, 8) > :zero OR (length(m.v) >= 16 AND substr(m.v, 9, 8) <= :now)))"
+)
 """What a purge removes; 8-byte big-endian times compare like numbers (store-formats d.1)."""
-MALFORMED: Final = "(length(m.v) < 8 OR (substr(m.v, 1, 8) = :zero AND length(m.v) < 16))"
+MALFORMED: Final = "(length(m.v) < 16 AND (length(m.v) < 8 OR substr(m.v, 1, 8) = :zero))"
 
 LOCK_BYTES: Final = (b"\x14", b"\x20")
 """Keys of locks lie in this range in every version, so a purge fetches only these keys to ask `is_lock`."""

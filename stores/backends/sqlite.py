@@ -269,7 +269,7 @@ class SQLiteBackend(SQLBackend):
     def _delete(self, execute: Execute, params: Params, expected: int) -> int:
         """Delete what has expired in the stretch; returns how many numbers went. Raises _Differs when rows are not as expected."""
         numbers = execute(f"DELETE FROM {self.tables.counters} WHERE k IN (SELECT k FROM m WHERE {_RANGE} AND {EXPIRED_MARKER})", params)
-        if execute(f"DELETE FROM m WHERE {_RANGE} AND {EXPIRED} AND {_IS_KEY}", params).changed != expected:
+        if execute(f"DELETE FROM m WHERE {_RANGE} AND {_EXPIRED} AND {_IS_KEY}", params).changed != expected:
             raise _Differs
         return numbers.changed
 
@@ -363,10 +363,12 @@ class _Differs(Exception):
 
 
 _RANGE: Final = "m.rowid BETWEEN :begin AND :end"
+_EXPIRED: Final = f"({EXPIRED} AND typeof(m.v) = 'blob')"
+"""Text sorts before all bytes, so it would count as expired long ago."""
 _IS_KEY: Final = "typeof(m.k) = 'blob'"
 """Keys of text or NULL, which only a hand can have written, are not the server's and not listed."""
 _LOOK: Final = (
-    f"SELECT m.k, length(m.v), {MALFORMED}, substr(m.v, 1, 8) = :zero FROM m WHERE {_RANGE} AND ({EXPIRED} OR {MALFORMED}) AND {_IS_KEY}"
+    f"SELECT m.k, length(m.v), {MALFORMED}, substr(m.v, 1, 8) = :zero FROM m WHERE {_RANGE} AND ({_EXPIRED} OR {MALFORMED}) AND {_IS_KEY}"
 )
 
 
