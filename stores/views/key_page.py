@@ -14,6 +14,7 @@ from stores.models import AuditEntry, Store
 from stores.services import audit
 from stores.services.abilities import Abilities, abilities
 from stores.services.rows import Row
+from stores.services.snippets import of_key
 from stores.templatetags import words
 from stores.types import Kind
 
@@ -121,6 +122,7 @@ def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> d
         "editor": here,
         "class": keyclasses.CLASSES.get(row.decoded.slug or ""),
         "history": history(store, row),
+        "snippets": of_key(store.pk, row),
         "edits_value": not can.writes and bool(here) and (editable_value or here == "decoded"),
         "edits_number": not can.writes and row.entry.kind is Kind.COUNTER,
         "edits_expiry": not can.writes and not can.expiry and not row.entry.problem,

@@ -23,6 +23,7 @@ from stores.services import census_schedule, definitions, history, runs, schedul
 from stores.services.filters import CUSTOM
 from stores.services.history import Step
 from stores.services.pulse import ask
+from stores.services.snippets import of_store
 from stores.services.store_checks import STATIC
 from stores.services.tally import BUCKETS
 from stores.templatetags import words
@@ -134,7 +135,7 @@ def store(request: HttpRequest, store: Store) -> HttpResponse:
     context |= {"intervals": census_schedule.INTERVALS, "next_count": next_count(store, census)}
     context |= tables.cards(request, store)
     context |= {"bars": time_bars(store, census), "checks": tested(store) if "checks" in request.GET else None}
-    return show(request, TEMPLATE, context)
+    return show(request, TEMPLATE, context | {"snippets": of_store(store.pk)})
 
 
 def counting(store: Store, census: Census | None, past: Past) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Lines to copy: how an expression and a Sieve script would read a key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stores.services.rows import Row
+from stores.types import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One line and where it belongs."""
+
+    place: str
+    line: str
+
+
+def of_store(store_id: str) -> tuple[Snippet, ...]:
+    """Lines that name the store; empty for an id that no quotes can hold."""
+    asked = _call("key_exists", store_id, "sender_domain", quote_key=False)
+    return () if asked is None else (Snippet("Expression", asked), Snippet("Sieve script", _sieve(asked)))
+
+
+def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:
+    """Lines that read this key. None for the server's own classes, which rules have no business with, and for keys that are no
+    plain text: an expression cannot write their bytes."""
+    if row.decoded.slug is not None or row.entry.problem:
+        return ()
+    try:
+        key = row.entry.key.decode()
+    except UnicodeDecodeError:
+        return ()
+    if not key.isprintable():
+        return ()
+    function = "counter_get" if row.entry.kind is Kind.COUNTER else "key_get"
+    asked = _call(function, store_id, key)
+    if asked is None:
+        return ()
+    sieve = () if function == "counter_get" else (Snippet("Sieve script", _sieve(asked)),)
+    return (Snippet("Expression", asked), *sieve)
+
+
+def _call(function: str, store_id: str, key: str, *, quote_key: bool = True) -> str | None:
+    store, argument = _quoted(store_id), _quoted(key) if quote_key else key
+    return None if store is None or argument is None else f"{function}({store}, {argument})"
+
+
+def _quoted(text: str) -> str | None:
+    """The text as a string of an expression; None where no quotes can hold it (a backslash keeps itself there)."""
+    if "\\" in text:
+        return None
+    return next((mark + text + mark for mark in "'\"" if mark not in text), None)
+
+
+def _sieve(expression: str) -> str:
+    escaped = expression.replace('"', '\\"')
+    return f'let "found" "{escaped}";'
