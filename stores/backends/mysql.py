@@ -98,7 +98,7 @@ class MySQLBackend(SQLBackend):
             conditional_write=False,
             max_key=MAX_KEY,
             max_value=largest,
-            why={"writes": reason, "purges": reason},
+            why=dict.fromkeys(("writes", "purges", "conditional_write"), reason),
         )
 
     def _missing_rights(self) -> str:
@@ -230,8 +230,12 @@ class MySQLBackend(SQLBackend):
                 **({"ssl": self._tls()} if config.tls else {"ssl_disabled": True}),
             )
             mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
-            for statement in (*_SESSION, _LIMIT_MARIADB if mariadb else _LIMIT_MYSQL):
-                _run(connection, statement, {})
+            try:
+                for statement in (*_SESSION, _LIMIT_MARIADB if mariadb else _LIMIT_MYSQL):
+                    _run(connection, statement, {})
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
 

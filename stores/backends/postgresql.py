@@ -97,7 +97,13 @@ class PostgreSQLBackend(SQLBackend):
         reason = self._why_read_only()
         if not reason:
             return Capabilities(max_key=MAX_KEY)
-        return Capabilities(writes=False, purges=False, conditional_write=False, max_key=MAX_KEY, why={"writes": reason, "purges": reason})
+        return Capabilities(
+            writes=False,
+            purges=False,
+            conditional_write=False,
+            max_key=MAX_KEY,
+            why=dict.fromkeys(("writes", "purges", "conditional_write"), reason),
+        )
 
     def _why_read_only(self) -> str:
         names = [self.tables.values, self.tables.counters]

@@ -65,8 +65,11 @@ class Execute(Protocol):
     def __call__(self, sql: str, params: Params = ...) -> Answer: ...
 
 
-class LostRace(Exception):
-    """Another writer got there first; nothing is written, try again. Never leaves a backend."""
+class LostRace(StoreUnavailable):
+    """Another writer got there first; nothing is written. Raised and caught inside a backend, which tries again."""
+
+    def __init__(self) -> None:
+        super().__init__("Another writer got there first.", "Try again in a moment.")
 
 
 class SQLBackend(DataStoreBackend):

@@ -10,6 +10,7 @@ Limits: keys of 1 MiB and values of 128 MiB; a statement waits 2 s for another w
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -98,7 +99,9 @@ class SQLiteBackend(SQLBackend):
         if self.writable() or _missing(self.path):
             return Capabilities()
         reason = f"kvadmin's user may not write {self.path} and its folder."
-        return Capabilities(writes=False, purges=False, conditional_write=False, why={"writes": reason, "purges": reason})
+        return Capabilities(
+            writes=False, purges=False, conditional_write=False, why=dict.fromkeys(("writes", "purges", "conditional_write"), reason)
+        )
 
     def writable(self) -> bool:
         """Write access to the file, and to the folder or to the log files that exist."""
@@ -190,7 +193,8 @@ class SQLiteBackend(SQLBackend):
                 f"file:{quote(str(path))}?mode={mode}", WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
             )
             try:
-                connection.execute("PRAGMA synchronous = NORMAL")
+                if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                    connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA temp_store = MEMORY")
                 connection.execute("PRAGMA trusted_schema = OFF")
             except sqlite3.Error:
@@ -222,10 +226,14 @@ class SQLiteBackend(SQLBackend):
     # purge
 
     def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
-        """Ranges of row ids, in the order of the table's pages; rows that are written meanwhile come after the last id of the start."""
+        """Ranges of row ids, in the order of the table's pages; rows that are written meanwhile come after the last id of the start.
+
+        A position holds the number of the schema too: VACUUM changes both it and the ids, so after one the purge starts over.
+        """
         first, last = self._row_ids()
+        schema = int(self._query("PRAGMA schema_version")[0][0])
         if position:
-            first = max(first, _row_id(position) + 1)
+            first = max(first, _row_after(position, schema, first))
         feedback = Feedback(_BUDGET[pace], _FIRST[pace], 200, 200_000)
         with self._tuned(pace):
             begin = first
@@ -235,7 +243,7 @@ class SQLiteBackend(SQLBackend):
                 begin = end + 1
                 self._checkpoint(pace)
                 done = begin > last
-                yield PurgeSlice(**step, position=str(end), progress=1.0 if done else (begin - first) / (last - first + 1))
+                yield PurgeSlice(**step, position=f"s{schema}:{end}", progress=1.0 if done else (begin - first) / (last - first + 1))
 
     def _row_ids(self) -> tuple[int, int]:
         lowest, highest = (self._query(f"SELECT {which}(rowid) FROM m")[0][0] for which in ("min", "max"))
@@ -401,11 +409,12 @@ def _counts(seen: list[Row], numbers: int, is_lock: IsLock) -> dict[str, Any]:
     }
 
 
-def _row_id(position: str) -> int:
-    try:
-        return int(position)
-    except ValueError:
-        raise CursorLost("This position is not of an SQLite store.", "Start the purge again.") from None
+def _row_after(position: str, schema: int, first: int) -> int:
+    """Where to go on; `first` when the ids have changed since."""
+    match = re.fullmatch(r"s(\d+):(-?\d+)", position)
+    if match is None:
+        raise CursorLost("This position is not of an SQLite store.", "Start the purge again.")
+    return int(match[2]) + 1 if int(match[1]) == schema else first
 
 
 def create_file(path: Path, version: str = "") -> None:
