@@ -81,7 +81,11 @@ def test_a_key_of_one_kilobyte(store: StoreUnderTest) -> None:
 
 def test_an_empty_store(store: StoreUnderTest) -> None:
     page = store.backend.scan()
-    assert (page.entries, page.next) == ((), None)
+    assert page.entries == ()
+    while page.next is not None:  # an unordered store may answer empty pages with a cursor before the end
+        assert not store.backend.capabilities.ordered_scan
+        page = store.backend.scan(cursor=page.next)
+        assert page.entries == ()
     assert store.backend.get(b"missing") is None
     assert store.backend.get(b"") is None
     assert store.backend.count() == (0, True)
