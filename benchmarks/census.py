@@ -152,10 +152,12 @@ def report(store: FilledStore, repeat: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("engines", nargs="*", default=list(STORES), choices=[*STORES, []])
+    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=" ".join(STORES))
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
+    if unknown := set(options.engines) - set(STORES):
+        parser.error(f"unknown engine: {', '.join(sorted(unknown))}")
     for engine in options.engines or list(STORES):
         store = STORES[engine](options.rows, int(time.time()))
         try:
