@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stores.backends import sqlite as module
+from stores.backends import sqlite_purge as module
 from stores.backends.sql import NO_PARAMS, Execute, LostRace, Params, Row
 from stores.backends.sqlite import SQLiteBackend, create_file
 from stores.codecs.rows import marker_row, value_row
