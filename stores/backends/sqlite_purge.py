@@ -41,7 +41,7 @@ WAIT_SECONDS: Final = 2.0
 PURGE_WAIT_SECONDS: Final = 10.0
 LOG_LIMIT: Final = 32 << 20
 """Bytes of write-ahead log at which a purge empties it."""
-COPY_AT: Final = 4 << 20
+COPY_AT: Final = 1 << 20
 """Bytes of log at which a purge copies it into the database. From 4 MB on (1000 pages) the server's own commits would do that work and
 wait for the disk each time; measured, its writers waited three times as long.
 """
@@ -49,9 +49,9 @@ COPY_ATTEMPTS: Final = 40
 EMPTY_ATTEMPTS: Final = 5
 """Five milliseconds apart: how long to wait for another connection that copies the log, and for a reader that needs it."""
 
-_BUDGET: Final = {Pace.GENTLE: 0.013, Pace.NORMAL: 0.08, Pace.FAST: 0.16}
+_BUDGET: Final = {Pace.GENTLE: 0.010, Pace.NORMAL: 0.08, Pace.FAST: 0.16}
 """Seconds that one step may hold the write lock."""
-ROOM: Final = 0.35
+ROOM: Final = 0.5
 LONGEST_ROOM: Final = 0.05
 """Between two steps the lock is free for this share of the last step, at most so many seconds. SQLite's writers wait by sleeping, longer
 each time; without room they would find the lock taken again whenever they wake up."""
