@@ -48,7 +48,7 @@ class KeysOut(Schema):
 
 
 class Filters(Schema):
-    """As the key list's address: class, prefix (hex), match (glob), q, kind, expiry, after, before, count, size."""
+    """As the key list's address: class, prefix (hex), match (glob), q, kind, expiry, after, before, count, size, left."""
 
     class_: str = ""
     prefix: str = ""
@@ -60,6 +60,7 @@ class Filters(Schema):
     before: str = ""
     count: str = ""
     size: str = ""
+    left: str = ""
     cursor: str = ""
     limit: int = 100
 

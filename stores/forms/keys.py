@@ -54,11 +54,12 @@ class KeyFilterForm(StyledForm):
     size = forms.CharField(
         label="Bytes at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "1000"})
     )
+    left = forms.ChoiceField(label="Left over", required=False, choices=[("", "Left over or not"), ("1", "Only what is left over")])
     slug = forms.CharField(label="Class", required=False, max_length=60, widget=forms.HiddenInput)
     cursor = forms.CharField(required=False, max_length=16_384, widget=forms.HiddenInput)
     seen = forms.IntegerField(label="Place", required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
 
-    FOLDED = ("prefix", "match", "before", "after", "count", "size")
+    FOLDED = ("prefix", "match", "before", "after", "count", "size", "left")
 
     def __init__(self, query: QueryDict) -> None:
         data = query.dict()
@@ -102,6 +103,7 @@ def chips(key_filter: KeyFilter, titles: Mapping[str, str]) -> list[dict[str, st
         ("Expiry", expiries[key_filter.expiry].lower() if key_filter.expiry else "", replace(key_filter, expiry="")),
         ("Begins with", key_filter.prefix.hex(), replace(key_filter, prefix=b"")),
         ("Glob", key_filter.match, replace(key_filter, match="")),
+        ("Left over", "yes" if key_filter.left_over else "", replace(key_filter, left_over=False)),
     ]
     for label, seconds, rest in (
         ("Expires within", key_filter.expires_before, replace(key_filter, expires_before=None)),

@@ -34,6 +34,7 @@ def add_filter(parser: CommandParser) -> None:
     parser.add_argument("--kind", metavar="K", default="", help="value, counter, lock or unknown")
     parser.add_argument("--count", metavar="N", default="", help="counters of at least N")
     parser.add_argument("--size", metavar="BYTES", default="", help="keys with at least so many bytes in key and row")
+    parser.add_argument("--left-over", action="store_true", help="what the store's version no longer writes, counters without an end")
     when = parser.add_mutually_exclusive_group()
     for name, words in (("expired", "have expired"), ("live", "have not expired"), ("never", "never expire")):
         when.add_argument(f"--{name}", dest="expiry", action="store_const", const=name, default="", help=f"keys that {words}")
@@ -43,4 +44,4 @@ def filter_of(options: dict[str, Any]) -> KeyFilter:
     """The filter of a command's options. Exit code 2 for a wrong one."""
     query = {parameter: options[option] for option, parameter in _OPTIONS.items()}
     with usage():
-        return KeyFilter.from_query({**query, "expiry": options["expiry"]})
+        return KeyFilter.from_query({**query, "expiry": options["expiry"], "left": "1" if options["left_over"] else ""})

@@ -47,10 +47,12 @@ class KeyFilter:
     """Counters of at least this number."""
     size_min: int | None = None
     """Key and stored row together have at least this many bytes."""
+    left_over: bool = False
+    """Only what the store's version no longer writes, and counters of windows long past without an end."""
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> KeyFilter:
-        """Parse `class, prefix, match, q, kind, expiry, after, before, count, size`; other names are not looked at.
+        """Parse `class, prefix, match, q, kind, expiry, after, before, count, size, left`; other names are not looked at.
 
         Raises BadConfig whose `field` is the parameter's name.
         """
@@ -65,6 +67,7 @@ class KeyFilter:
             expires_before=_seconds(query, "before"),
             count_min=_number(query, "count"),
             size_min=_number(query, "size"),
+            left_over=_flag(query, "left"),
         )
 
     def to_query(self) -> dict[str, str]:
@@ -77,6 +80,7 @@ class KeyFilter:
             "q": self.text,
             "kind": self.kind.value if self.kind else "",
             "expiry": self.expiry,
+            "left": "1" if self.left_over else "",
             **{name: "" if number is None else str(number) for name, number in numbers.items()},
         }
         return {name: value for name, value in found.items() if value}
@@ -108,7 +112,7 @@ class KeyFilter:
         return tuple(KeyRange.of_prefix(prefix) if prefix else ALL_KEYS for prefix in _disjoint(found))
 
     def wants(self, slug: str | None, entry: Entry, now: float) -> bool:
-        """Whether a row with this class matches, the decoded text aside. About a microsecond."""
+        """Whether a row with this class matches, decoded text and `left_over` aside. About a microsecond."""
         if self.class_slug and self.class_slug != (slug or CUSTOM):
             return False
         if self.kind is not None and entry.kind is not self.kind:
@@ -261,6 +265,13 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if not re.fullmatch(r"-?[0-9]{1,19}", text):
         raise BadConfig(f'"{text}" is not a whole number.', "", name)
     return int(text)
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    text = query.get(name, "").strip()
+    if text not in ("", "1"):
+        raise BadConfig(f'"{text}" is neither on nor off.', "Write 1, or leave it out.", name)
+    return bool(text)
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from stores.backends.base import Backend
 from stores.errors import CursorLost
 from stores.models.fields import cipher
 from stores.services.filters import CUSTOM, KeyFilter, class_prefixes
+from stores.services.leftover_rule import why_left_over
 from stores.services.rows import Row, decoded_row, settle, store_kind
 from stores.types import Cursor, Entry, KeyRange
 
@@ -53,6 +54,7 @@ class FilterWalk:
         self.kind = store_kind(backend.capabilities)
         classless = replace(filter, class_slug="") if self.kind == "static" else filter
         self.ranges = classless.ranges(version, self.ordered)
+        self._rates = keyclasses.class_rates() if filter.left_over else {}
 
     def steps(self, position: Position | None, limit: int) -> Iterator[Step]:
         """Backend pages from a position on, with the rows that match. Always at least one step."""
@@ -79,9 +81,15 @@ class FilterWalk:
         found = []
         for entry in entries:
             slug, settled = settle(entry, self.version, self.kind)
-            if self.filter.wants(slug, settled, self.now) and (not self.filter.text or self.filter.wants_text(_texts(self.row(settled)))):
+            if self.filter.wants(slug, settled, self.now) and self._wants_more(slug, settled):
                 found.append(settled)
         return found
+
+    def _wants_more(self, slug: str | None, settled: Entry) -> bool:
+        """The parts of the filter that cost more, for rows that match all others."""
+        if self.filter.left_over and not why_left_over(settled, slug, self.version, self.now, self._rates):
+            return False
+        return not self.filter.text or self.filter.wants_text(_texts(self.row(settled)))
 
     def row(self, settled: Entry) -> Row:
         """A settled entry of this walk in words."""

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from stores.keyclasses import CLASSES, Rate, class_of, class_rates, left_over
-from stores.models import Store
+from stores.keyclasses import CLASSES, class_of, class_rates, left_over
+from stores.models import Census, Store
 from stores.services.access import opened
 from stores.services.find import sealed, unsealed
+from stores.services.leftover_rule import why_left_over
 from stores.services.rows import Row, decoded_row, store_kind
 from stores.services.walking import Walk
-from stores.types import ALL_KEYS, Clock, Entry, Kind
+from stores.types import ALL_KEYS, Clock, Entry
 
 BUDGET_SECONDS: Final = 2.0
 SAMPLES: Final = 5
-MOST_SINGLE: Final = 200
-LONG_PAST: Final = 86400
-"""Seconds after the end of a window from which a counter without an expiry is called left over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Leftovers of one class for one reason. `whole`: all keys of the class are, so they can be removed as one."""
+    """Leftovers of one class for one reason. `whole`: all keys of the class are. `rows`: samples."""
 
     slug: str
     title: str
@@ -33,7 +31,6 @@ class Group:
     keys: int
     bytes: int
     rows: tuple[Row, ...]
-    """Samples; for a group that is not `whole` as many as one step may remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +42,23 @@ class Leftovers:
     next: str
 
 
-def why_left_over(entry: Entry, slug: str | None, version: str, now: float, rates: Mapping[str, Rate]) -> str:
-    """Why an entry is left over, in words; empty when it is not."""
-    found = left_over(entry.key, version)
-    if found or slug is None or not slug.startswith("rate-") or entry.kind is not Kind.COUNTER or entry.expires_at is not None:
-        return found
-    rate = rates.get(slug)
-    end = None if rate is None else (int.from_bytes(entry.key[-8:], "big") + 1) * rate.period
-    if end is None or end + LONG_PAST > now:
-        return ""
-    return "Its window is long over and it has no expiry, so nothing removes it by itself."
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Keys of classes that the version no longer writes, as the last census counted them; `at` is its time."""
+
+    at: datetime
+    keys: int
+    classes: tuple[tuple[str, int], ...]
+    """(slug, keys)"""
+
+
+def counted(store: Store) -> Counted | None:
+    """From the last census that has details; None when there is none. One query, no walk."""
+    census = Census.objects.filter(store=store).exclude(details={}).first()
+    if census is None:
+        return None
+    found = tuple((str(each["class"]), int(each["keys"])) for each in census.details.get("left_over", ()))
+    return Counted(census.at, sum(keys for _, keys in found), found)
 
 
 def look(store: Store, cursor: str = "", budget_seconds: float = BUDGET_SECONDS, clock: Clock = time.time) -> Leftovers:
@@ -70,8 +74,7 @@ def look(store: Store, cursor: str = "", budget_seconds: float = BUDGET_SECONDS,
             if not why or slug is None:
                 return
             known = groups.get((slug, why)) or Group(slug, class_of(slug).title, why, CLASSES[slug].left_over(version), 0, 0, ())
-            room = SAMPLES if known.whole else MOST_SINGLE
-            rows = known.rows if len(known.rows) >= room else (*known.rows, decoded_row(settled, version, kind, now))
+            rows = known.rows if len(known.rows) >= SAMPLES else (*known.rows, decoded_row(settled, version, kind, now))
             groups[slug, why] = Group(slug, known.title, why, known.whole, known.keys + 1, known.bytes + settled.size, rows)
 
         walk = Walk(backend, version, (ALL_KEYS,), lambda key, slug: _candidate(key, slug, version), take)

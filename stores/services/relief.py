@@ -17,7 +17,7 @@ from cryptography.fernet import InvalidToken
 
 from stores.backends.base import Backend
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
-from stores.keyclasses import CLASSES, class_rates
+from stores.keyclasses import CLASSES
 from stores.models import Store
 from stores.models.fields import cipher
 from stores.registry import find_store
@@ -26,7 +26,6 @@ from stores.services.actor import Actor
 from stores.services.browse import read_key
 from stores.services.every import ask_each
 from stores.services.keytokens import SealedKey, key_of, token_of
-from stores.services.leftovers import why_left_over
 from stores.services.rows import Row, row_of, store_kind
 from stores.services.trash_rows import kept_days
 from stores.types import ABSENT
@@ -66,8 +65,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
                "The code can no longer be redeemed and the sign-in has to be started again. Sessions that are open stay open."),
         Action("forget", "Forget Message-IDs", frozenset(("trusted-reply",)),
                "Replies to this message are no longer trusted because of it; they are filtered like any other mail."),
-        Action("clear", "Remove leftovers", frozenset(CLASSES),
-               "The store's Stalwart version neither reads nor writes these keys, or their window is long over."),
     )
 }  # fmt: skip
 
@@ -197,14 +194,8 @@ def _planned(action: Action, target: Target, store: Store, answer: dict[bytes, R
     refused = f"Store {store.pk} is switched to read only here." if store.read_only else ""
     if row is not None and row.decoded.slug not in action.classes:
         refused = f"This is not a key for it: {row.decoded.title}."
-    if row is not None and action.name == "clear" and not _left_over(row, store):
-        refused = f"Stalwart {store.effective_version} still uses this key."
     seen = "" if row is None else row.entry.etag
     return PlannedKey(target, row, seen != target.etag, refused)
-
-
-def _left_over(row: Row, store: Store) -> bool:
-    return bool(why_left_over(row.entry, row.decoded.slug, store.effective_version, time.time(), class_rates()))
 
 
 _Step = tuple[KeyResult, dict[str, Any] | None]

@@ -12,7 +12,7 @@ from typing import Final
 from stores.codecs.numbers import U32_MAX, put_u32
 from stores.errors import BadConfig
 from stores.keyclasses import CLASSES
-from stores.keyclasses.base import minor
+from stores.keyclasses.base import KeyClass, minor
 from stores.models import Run, Store
 from stores.services import bulk, bulk_preview
 from stores.services.actor import Actor
@@ -50,10 +50,18 @@ def scope_of(store: Store, kind: str, what: str) -> Scope:
         return Scope(
             kind, what, f"Bayes model of account {int(what)}", "Reset", effect, KeyFilter(class_slug="bayes-account", prefix=prefix)
         )
-    if kind == "leftover" and what in CLASSES and CLASSES[what].left_over(store.effective_version):
+    if kind == "leftover" and what in CLASSES and _may_be_left_over(CLASSES[what], store.effective_version):
+        whole = CLASSES[what].left_over(store.effective_version)
         effect = f"Stalwart {store.effective_version} neither reads nor writes these keys."
-        return Scope(kind, what, CLASSES[what].title, "Remove", effect, KeyFilter(class_slug=what))
+        if not whole:
+            effect = "Only keys of forms that are no longer written, and counters of windows long past that have no expiry."
+        return Scope(kind, what, CLASSES[what].title, "Remove", effect, KeyFilter(class_slug=what, left_over=not whole))
     raise BadConfig("There is no such set of keys in this store.", "Choose one from a page of the store.", "what")
+
+
+def _may_be_left_over(cls: KeyClass, version: str) -> bool:
+    """All keys of the class, those of its text prefixes, or counters that have lost their expiry."""
+    return cls.left_over(version) or (cls.slug or "").startswith("rate-") or (bool(cls.texts) and minor(version) > 10)
 
 
 def preview(store: Store, scope: Scope) -> Preview:

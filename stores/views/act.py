@@ -15,7 +15,7 @@ from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, page, show
 
-PAGES = {"limited": "Who is limited now", "spam": "Spam filter", "leftovers": "Leftovers"}
+PAGES = {"limited": "Who is limited now", "spam": "Spam filter"}
 """Pages that send keys here, and what they are called on the way back."""
 
 

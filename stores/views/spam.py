@@ -64,7 +64,7 @@ def spam(request: HttpRequest, store: Store) -> HttpResponse:
 @require_safe
 @store_page
 def leftovers(request: HttpRequest, store: Store) -> HttpResponse:
-    """What the store's version no longer writes, by class, walked for some seconds."""
+    """What the store's version no longer writes, by class: as counted last, and with samples from a walk of some seconds."""
     cursor = request.GET.get("cursor", "")
     found = left.look(store, cursor, left.BUDGET_SECONDS)
     more = f"{reverse('stores:leftovers', args=[store.pk])}?{urlencode({'cursor': found.next})}" if found.next else ""
@@ -72,7 +72,8 @@ def leftovers(request: HttpRequest, store: Store) -> HttpResponse:
         "store": store,
         "found": found,
         "keys": sum(group.keys for group in found.groups),
-        "groups": [{"group": group, "rows": picked(store, group.rows), "samples": group.rows[: left.SAMPLES]} for group in found.groups],
+        "groups": found.groups,
+        "counted": left.counted(store),
         "going_on": bool(cursor),
         "more_url": more,
     }

@@ -10,9 +10,8 @@ import pytest
 
 from stores.errors import BadConfig
 from stores.models import Run, RunState, Store
-from stores.services import bulk, definitions, leftovers, purge, relief, scopes, spam
-from stores.services.browse import read_key
-from stores.services.relief import Target
+from stores.services import browse, bulk, census, definitions, leftovers, purge, scopes, spam
+from stores.services.filters import KeyFilter
 from stores.types import Pace
 from tests.fixtures_path import needs_fixtures
 from tests.servers.redis import RedisServer
@@ -140,16 +139,16 @@ def test_after_an_upgrade_the_old_classes_are_left_over(captured: Define) -> Non
     assert "bayes-global" not in {group.slug for group in leftovers.look(store, budget_seconds=60).groups}
 
 
-def test_old_counters_without_an_end_are_left_over_and_removable_one_by_one(memory: Store) -> None:
+def test_old_counters_without_an_end_are_left_over_and_removable_as_one(memory: Store) -> None:
     past = b"\x05john" + (int(time.time()) // 86400 - 30).to_bytes(8, "big")
     now = b"\x05john" + (int(time.time()) // 86400).to_bytes(8, "big")
     plant_counter(memory, past, 4)
     plant_counter(memory, now, 4)
     [group] = leftovers.look(memory).groups
     assert [row.entry.key for row in group.rows] == [past] and not group.whole and "window is long over" in group.why
-    rows = [read_key(memory, key) for key in (past, now)]
-    outcome = relief.carry_out(ACTOR, relief.action_of("clear"), [Target.of_row("mem", row) for row in rows if row])
-    assert sorted(result.state for result in outcome.results) == ["done", "failed"]
+    found = scopes.preview(memory, scopes.scope_of(memory, "leftover", "rate-auth"))
+    assert [row.entry.key for row in found.found.samples] == [past]
+    worked(scopes.remove(ACTOR, memory, found.token, "1"))
     assert stored(memory, past) is None and stored(memory, now) is not None
 
 
@@ -158,6 +157,17 @@ def test_text_keys_of_0_10_are_left_over_later(memory: Store) -> None:
     plant_counter(memory, old, 4)
     [group] = leftovers.look(memory).groups
     assert (group.slug, group.whole, [row.entry.key for row in group.rows]) == ("rate-auth", False, [old])
+    assert [row.entry.key for row in browse.list_keys(memory, KeyFilter(left_over=True)).rows] == [old]
+
+
+def test_the_last_census_says_how_much_is_left_over(memory: Store) -> None:
+    assert leftovers.counted(memory) is None
+    plant_counter(memory, b"\x11token", 1)
+    Store.objects.filter(pk=memory.pk).update(version="0.15")
+    memory.refresh_from_db()
+    census.count(memory, ACTOR)
+    found = leftovers.counted(memory)
+    assert found is not None and found.classes == (("bayes-global", 1),) and found.keys == 1
 
 
 def test_bounded_walks_go_on(memory: Store) -> None:

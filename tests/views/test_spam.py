@@ -64,7 +64,7 @@ def test_leftovers_are_explained_with_a_way_to_remove_them(client: Client, captu
     assert "left over in memstore" in text and "0.15 no longer writes these" in text
     assert "/stores/memstore/remove/leftover/bayes-global/" in response.content.decode()
     assert_sound(client.get("/stores/memstore/remove/leftover/bayes-global/"))
-    assert client.get("/stores/memstore/remove/leftover/greylist/").status_code == 422
+    assert client.get("/stores/memstore/remove/leftover/acme/").status_code == 422
 
 
 def test_single_leftovers_are_removed_through_a_preview(client: Client, memory: Store) -> None:
@@ -72,10 +72,10 @@ def test_single_leftovers_are_removed_through_a_preview(client: Client, memory: 
     plant_counter(memory, key, 4)
     page = client.get("/stores/mem/leftovers/")
     assert_sound(page)
-    sent = {"action": "clear", "back": "leftovers mem", "pick": field(page.content.decode(), "pick")}
-    assert_sound(client.post("/act/", sent))
+    assert "/stores/mem/remove/leftover/rate-auth/" in page.content.decode()
+    preview = client.get("/stores/mem/remove/leftover/rate-auth/")
+    assert_sound(preview)
     assert stored(memory, key) is not None
-    done = client.post("/act/", {**sent, "confirmed": "yes"})
-    assert_sound(done)
-    assert stored(memory, key) is None
-    assert "Nothing is left over in mem" in text_of(client.get("/stores/mem/leftovers/"))
+    listed = client.get("/stores/mem/keys/?left=1")
+    assert_sound(listed)
+    assert "203.0.113.9" in text_of(listed) and "Left over yes" in text_of(listed)
