@@ -64,7 +64,7 @@ def test_leftovers_are_explained_with_a_way_to_remove_them(client: Client, captu
     assert "left over in memstore" in text and "0.15 no longer writes these" in text
     assert "/stores/memstore/remove/leftover/bayes-global/" in response.content.decode()
     assert_sound(client.get("/stores/memstore/remove/leftover/bayes-global/"))
-    assert client.get("/stores/memstore/remove/leftover/acme/").status_code == 422
+    assert client.get("/stores/memstore/remove/leftover/lock-task/").status_code == 422
 
 
 def test_single_leftovers_are_removed_through_a_preview(client: Client, memory: Store) -> None:
@@ -78,4 +78,4 @@ def test_single_leftovers_are_removed_through_a_preview(client: Client, memory: 
     assert stored(memory, key) is not None
     listed = client.get("/stores/mem/keys/?left=1")
     assert_sound(listed)
-    assert "203.0.113.9" in text_of(listed) and "Left over yes" in text_of(listed)
+    assert "203.0.113.20" in text_of(listed) and "Left over yes" in text_of(listed)
