@@ -12,8 +12,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from stores.errors import NotSupported, ReadOnly, StoreError, StoreUnavailable
 from stores.types import (
@@ -38,6 +39,7 @@ from stores.types import (
     SettingField,
 )
 
+T = TypeVar("T")
 IsLock = Callable[[bytes], bool]
 """Says of a key whether an empty value under it is a lock; the key classes know."""
 
@@ -121,10 +123,10 @@ class Backend(ABC):
             if seen >= at_most:
                 return seen, False
 
-    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+    def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
         """The mail server's own settings whose names begin with one of the prefixes; None where none are kept that can be read as text.
 
-        Data stores of 0.10 to 0.15 keep them in a table beside the keys. One range read a prefix, at most 10,000 settings each.
+        Data stores of 0.10 to 0.15 keep them in a table beside the keys. One range read a prefix, at most `most` settings each.
         """
         return None
 
@@ -154,21 +156,24 @@ class Backend(ABC):
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
         """Remove the key altogether, value, marker and number in one step. Returns what was removed, None when there was nothing."""
 
-    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
-        """Remove several keys, each only if it is still as it was seen; one that cannot be removed does not stop the others.
+    # several keys at once, each by itself: an answer a key in the order given, and one that cannot be done does not stop the others.
+    # They raise StoreUnavailable, and then say nothing of the keys done so far. Each step of a store stays short.
 
-        Answers in the order given what was removed, None for what was gone already, and the error of what stayed. Raises
-        StoreUnavailable, and then says nothing of the keys done so far.
-        """
-        answers: list[Entry | StoreError | None] = []
-        for entry in seen:
-            try:
-                answers.append(self.delete(entry.key, entry))
-            except StoreUnavailable:
-                raise
-            except StoreError as error:
-                answers.append(error)
-        return answers
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """As `get`, in few round trips."""
+        return [self.get(key) for key in keys]
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        """Remove each key only if it is still as it was seen. Answers what was removed, None for what was gone already."""
+        return [_answer(partial(self.delete, entry.key, entry)) for entry in seen]
+
+    def set_expiry_each(self, seen: Sequence[Entry], expires_at: int | None) -> list[Entry | StoreError]:
+        """Give each key this expiry only if it is still as it was seen. Answers what is stored now."""
+        return [_answer(partial(self.set_expiry, entry.key, expires_at, entry)) for entry in seen]
+
+    def put_each(self, wanted: Sequence[tuple[Entry, Expected]]) -> list[Entry | StoreError]:
+        """Write each entry exactly, under its own expectation. A key that comes twice is written twice, in the order given."""
+        return [_answer(partial(self.put, entry, expect)) for entry, expect in wanted]
 
     @abstractmethod
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
@@ -233,3 +238,13 @@ class Backend(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _answer(act: Callable[[], T]) -> T | StoreError:
+    """What an act answers or refuses; an outage goes on to the caller."""
+    try:
+        return act()
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        return error

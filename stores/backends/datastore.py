@@ -7,12 +7,13 @@ Layout and rules: store-formats b.1 to b.3.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from stores.backends.base import Backend
 from stores.codecs.rows import HEADER, entry_from_rows, marker_row, split_row, value_row, with_expiry
-from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
+from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError, StoreUnavailable
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep, Kind
 
 LOWEST: Final = -(1 << 63)
@@ -38,6 +39,8 @@ class Stored(NamedTuple):
 NOTHING: Final = Stored(None, None)
 Decide = Callable[[Stored], Stored]
 """From what is stored now to what shall be stored. Raises to leave everything as it is; may be called again after a lost race."""
+DecideEach = Callable[[int, Stored], Stored]
+"""The same for the n-th key of several. Never raises for one key alone: it answers what is stored to leave that key as it is."""
 
 
 class DataStoreBackend(Backend):
@@ -53,6 +56,14 @@ class DataStoreBackend(Backend):
 
         An exception of `decide` passes through and nothing is written. A lost race runs `decide` again on the new state.
         """
+
+    def _change_each(self, keys: Sequence[bytes], decide: DecideEach) -> None:
+        """`_change` for several keys in few steps, each step atomic and short; a key that comes again sees what it was changed to."""
+        for index, key in enumerate(keys):
+            self._change(key, partial(decide, index))
+
+    def _require_own(self, key: bytes, seen: Stored, new: Stored) -> None:
+        """Raise BadConfig where the change would touch a number of another part of the server."""
 
     def get(self, key: bytes) -> Entry | None:
         """The entry as stored: expired, malformed, counter or value. One round trip."""
@@ -99,29 +110,31 @@ class DataStoreBackend(Backend):
 
     def set_expiry(self, key: bytes, expires_at: int | None, expect: Expected = ANYTHING) -> Entry:
         """Change only the expiry: header of a value or lock, marker of a counter (never = no marker)."""
+        return self._write(key, expect, partial(_renewed, key, expires_at))
 
-        def renewed(old: Stored) -> Stored:
-            if old == NOTHING:
-                raise KeyNotFound("There is no such key any more.", "It may have been deleted or purged; reload the list.")
-            if old.row is None or (expires_at is None and split_row(old.row).kind is Kind.COUNTER):
-                return Stored(_marker(expires_at), old.number)
-            return Stored(with_expiry(old.row, expires_at, key), old.number)
-
-        return self._write(key, expect, renewed)
+    def set_expiry_each(self, seen: Sequence[Entry], expires_at: int | None) -> list[Entry | StoreError]:
+        """As `set_expiry` under the entry that was seen, many keys in one short transaction."""
+        return self._written([(entry.key, entry, partial(_renewed, entry.key, expires_at)) for entry in seen])
 
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
         """Remove value, marker and number in one step. Returns what was removed."""
         return self._apply(key, expect, lambda old: NOTHING)[0]
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        """As `delete` under the entry that was seen, many keys in one short transaction."""
+        answers = self._apply_each([(entry.key, entry, lambda old: NOTHING) for entry in seen])
+        return [answer if isinstance(answer, StoreError) else answer[0] for answer in answers]
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         """Write the entry exactly, row and number; one that was read from a store without headers gets its header here.
 
         A key above `max_key` is left to the engine to judge, because the engine has held such keys (PostgreSQL packs them).
         """
-        wanted = rows_of(entry)
-        if wanted == NOTHING:
-            raise BadConfig("The entry has neither a row nor a number; there is nothing to write.")
-        return self._write(entry.key, expect, lambda old: wanted, new_key=False)
+        return self._write(entry.key, expect, partial(_exactly, entry), new_key=False)
+
+    def put_each(self, wanted: Sequence[tuple[Entry, Expected]]) -> list[Entry | StoreError]:
+        """As `put`, many keys in one short transaction."""
+        return self._written([(entry.key, expect, partial(_exactly, entry)) for entry, expect in wanted])
 
     def key_delete(self, key: bytes) -> None:
         """As Stalwart: removes only the `m` row, so a counter loses its expiry."""
@@ -141,7 +154,7 @@ class DataStoreBackend(Backend):
 
         entry = self._apply(key, expect, fitting)[1]
         if entry is None:
-            raise KeyNotFound("There is no such key any more.", "It may have been deleted or purged; reload the list.")
+            raise _no_such_key()
         return entry
 
     def _apply(self, key: bytes, expect: Expected, decide: Decide) -> tuple[Entry | None, Entry | None]:
@@ -157,6 +170,33 @@ class DataStoreBackend(Backend):
 
         self._change(key, checked)
         return pair[0].entry(key), pair[1].entry(key)
+
+    def _apply_each(self, wanted: Sequence[tuple[bytes, Expected, Decide]]) -> list[tuple[Entry | None, Entry | None] | StoreError]:
+        """`_apply` for several keys: the entry before and after of each, or why it stays as it is."""
+        self.require_writes()
+        answers: list[tuple[Entry | None, Entry | None] | StoreError] = [(None, None)] * len(wanted)
+
+        def decided(index: int, old: Stored) -> Stored:
+            key, expect, decide = wanted[index]
+            before = old.entry(key)
+            try:
+                check_expected(expect, before)
+                new = decide(old)
+                self._require_own(key, old, new)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                answers[index] = error
+                return old
+            answers[index] = before, new.entry(key)
+            return new
+
+        self._change_each([key for key, _, _ in wanted], decided)
+        return answers
+
+    def _written(self, wanted: Sequence[tuple[bytes, Expected, Decide]]) -> list[Entry | StoreError]:
+        answers = self._apply_each(wanted)
+        return [answer if isinstance(answer, StoreError) else answer[1] or _no_such_key() for answer in answers]
 
     def _check_key(self, key: bytes) -> None:
         longest = self.capabilities.max_key
@@ -195,6 +235,26 @@ def rows_of(entry: Entry) -> Stored:
     if entry.value is None:
         return NOTHING
     return Stored(value_row(entry.value, entry.expires_at), entry.counter)
+
+
+def _renewed(key: bytes, expires_at: int | None, old: Stored) -> Stored:
+    """The same content with another expiry."""
+    if old == NOTHING:
+        raise _no_such_key()
+    if old.row is None or (expires_at is None and split_row(old.row).kind is Kind.COUNTER):
+        return Stored(_marker(expires_at), old.number)
+    return Stored(with_expiry(old.row, expires_at, key), old.number)
+
+
+def _exactly(entry: Entry, old: Stored) -> Stored:
+    wanted = rows_of(entry)
+    if wanted == NOTHING:
+        raise BadConfig("The entry has neither a row nor a number; there is nothing to write.")
+    return wanted
+
+
+def _no_such_key() -> KeyNotFound:
+    return KeyNotFound("There is no such key any more.", "It may have been deleted or purged; reload the list.")
 
 
 def _kept(expires_at: int | Keep | None, old: Stored) -> int | None:

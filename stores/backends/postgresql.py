@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -35,10 +35,10 @@ from stores.backends.sql import (
     LostRace,
     Params,
     Row,
-    SQLBackend,
     moment,
     percent_spelling,
 )
+from stores.backends.sql_batch import BatchBackend, Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.errors import CursorLost, StoreUnavailable
 from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
@@ -66,7 +66,7 @@ class _Connection(psycopg.Connection[Row]):
         return super().wait(gen, interval, timeout or READ_SECONDS + 1)
 
 
-class PostgreSQLBackend(SQLBackend):
+class PostgreSQLBackend(BatchBackend):
     """The tables of one database."""
 
     TYPE = "postgresql"
@@ -246,6 +246,26 @@ class PostgreSQLBackend(SQLBackend):
             if self._connection is not None and self._connection.broken:
                 self._connection = None
 
+    # many keys at once
+
+    def _among(self, columns: str, table: str, keys: Sequence[bytes]) -> tuple[str, dict[str, object]]:
+        return f"SELECT {columns} FROM {table} WHERE k = ANY (CAST(:keys AS bytea[]))", {"keys": list(keys)}
+
+    def _delete_among(self, table: str, keys: Sequence[bytes]) -> tuple[str, dict[str, object]]:
+        return f"DELETE FROM {table} WHERE k = ANY (CAST(:keys AS bytea[]))", {"keys": list(keys)}
+
+    def _update_each(self, execute: Execute, table: str, pairs: Sequence[Pair]) -> None:
+        new = f"unnest(CAST(:keys AS bytea[]), CAST(:news AS {self._type_of(table)}[])) AS new (k, v)"
+        execute(f"UPDATE {table} AS old SET v = new.v FROM {new} WHERE old.k = new.k", _columns(pairs))
+
+    def _insert_each(self, execute: Execute, table: str, pairs: Sequence[Pair]) -> None:
+        new = f"unnest(CAST(:keys AS bytea[]), CAST(:news AS {self._type_of(table)}[]))"
+        if execute(f"INSERT INTO {table} (k, v) SELECT * FROM {new}{self.INSERT_TAIL}", _columns(pairs)).changed != len(pairs):
+            raise LostRace
+
+    def _type_of(self, table: str) -> str:
+        return "bytea" if table == self.tables.values else "bigint"
+
     # purge
 
     def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
@@ -329,6 +349,10 @@ SELECT
   array_agg(k) FILTER (WHERE size = 8 AND k >= :lock1 AND k < :lock2),
   (SELECT malformed[1:{NAMED_CORRUPT}] FROM seen)
 FROM gone"""
+
+
+def _columns(pairs: Sequence[Pair]) -> dict[str, object]:
+    return {"keys": [key for key, _ in pairs], "news": [new for _, new in pairs]}
 
 
 def _page_of(position: str, file: int) -> int:

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from stores.backends.base import Backend
-from stores.backends.redis_bulk import delete_range, delete_seen
+from stores.backends.redis_bulk import delete_range, write_each
 from stores.backends.redis_check import check_store
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_errors import translated
 from stores.backends.redis_link import REQUEST_PATIENCE, Link, PlainLink, pipelined
-from stores.backends.redis_rows import make_entry, read_entries, read_entry
+from stores.backends.redis_rows import make_entry, read_each, read_entries, read_entry
 from stores.backends.redis_scripts import DELETE, EXPIRE, INCREMENT, SET, Answer, Outcome, Script, Write, stored_bytes, write
 from stores.backends.redis_sentinel import SentinelLink
 from stores.backends.redis_server import refuse_part, server_name
@@ -196,18 +196,49 @@ class RedisBackend(Backend):
         answer = self._write(DELETE, key, expect, b"", "keep")
         return None if answer.outcome is Outcome.NONE else make_entry(key, answer.value or b"", answer.expires_ms)
 
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """As `get`, pipelined. A key that is written meanwhile may show the old value with the new expiry."""
+        return read_each(self.link, keys)
+
     def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
         """As `delete` under the entry that was seen, pipelined."""
-        return delete_seen(self.link, seen, lambda entry: self.delete(entry.key, entry))
+        changes = [Write(DELETE, entry.key, entry) for entry in seen]
+        answers = write_each(self.link, changes, lambda number: self.delete(seen[number].key, seen[number]))
+        return [_stored(change.key, answer) for change, answer in zip(changes, answers, strict=True)]
+
+    def set_expiry_each(self, seen: Sequence[Entry], expires_at: int | None) -> list[Entry | StoreError]:
+        """As `set_expiry` under the entry that was seen, pipelined."""
+        milliseconds = _milliseconds(expires_at)
+        changes = [Write(EXPIRE, entry.key, entry, b"", milliseconds) for entry in seen]
+        answers = write_each(self.link, changes, lambda number: self.set_expiry(seen[number].key, expires_at, seen[number]))
+        return [_stored(change.key, answer) for change, answer in zip(changes, answers, strict=True)]
+
+    def put_each(self, wanted: Sequence[tuple[Entry, Expected]]) -> list[Entry | StoreError]:
+        """As `put`, pipelined."""
+        changes: list[Write] = []
+        refused: dict[int, StoreError] = {}
+        for number, (entry, expect) in enumerate(wanted):
+            try:
+                changes.append(self._put(entry, expect))
+            except StoreError as error:
+                refused[number] = error
+        placed = [number for number in range(len(wanted)) if number not in refused]
+        answers = write_each(self.link, changes, lambda number: self.put(*wanted[placed[number]]))
+        done = {number: _written(change, answer) for number, change, answer in zip(placed, changes, answers, strict=True)}
+        return [refused[number] if number in refused else done[number] for number in range(len(wanted))]
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         """Write value or number exactly, with its expiry to the millisecond where it is known."""
+        change = self._put(entry, expect)
+        return make_entry(entry.key, change.value, self._write(SET, entry.key, expect, change.value, change.expires).expires_ms)
+
+    def _put(self, entry: Entry, expect: Expected) -> Write:
         if entry.length is not None or (entry.value is None and entry.counter is None):
             raise BadConfig("Only part of this entry is known; it cannot be written.", "Read the key again.", "value")
         value = stored_bytes(entry)
         self._check_lengths(entry.key, value)
         expires = _milliseconds(entry.expires_at) if entry.expires_at_ms is None else str(entry.expires_at_ms)
-        return make_entry(entry.key, value, self._write(SET, entry.key, expect, value, expires).expires_ms)
+        return Write(SET, entry.key, expect, value, expires)
 
     def key_delete(self, key: bytes) -> None:
         """As Stalwart: the whole key, whatever it holds."""
@@ -269,6 +300,15 @@ class RedisBackend(Backend):
             raise BadConfig(f"The key has {len(key)} bytes; {self.LABEL} takes at most {longest}.", "Shorten the key.", "key")
         if len(value) > largest:
             raise BadConfig(f"The value has {len(value)} bytes; this store takes at most {largest}.", "Shorten the value.", "value")
+
+
+def _stored(key: bytes, answer: Answer | Entry | StoreError | None) -> Any:
+    """What a script that reads the key answers, as an entry; what was done alone as it came."""
+    return make_entry(key, answer.value or b"", answer.expires_ms) if isinstance(answer, Answer) else answer
+
+
+def _written(change: Write, answer: Answer | Entry | StoreError) -> Entry | StoreError:
+    return make_entry(change.key, change.value, answer.expires_ms) if isinstance(answer, Answer) else answer
 
 
 def _milliseconds(expires_at: int | Keep | None) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Command, Link
-from stores.backends.redis_rows import make_entry
-from stores.backends.redis_scripts import DELETE, Write
+from stores.backends.redis_scripts import Answer, Write, answer_of
 from stores.backends.redis_walk import LARGEST_COUNT, Walk
 from stores.errors import StoreError, StoreUnavailable
-from stores.types import Entry, KeyRange
+from stores.types import KeyRange
+
+T = TypeVar("T")
 
 SCRIPTS_AT_ONCE: Final = 50
 """Scripts of one pipeline; each is a handful of single-key commands, together about a millisecond."""
@@ -19,31 +20,29 @@ UNLINKED_AT_ONCE: Final = 100
 """Keys of one UNLINK: a tenth of a millisecond."""
 
 
-def delete_seen(link: Link, seen: Sequence[Entry], alone: Callable[[Entry], Entry | None]) -> list[Entry | StoreError | None]:
-    """Remove keys, each atomically and only if it is as it was seen; one round trip for `SCRIPTS_AT_ONCE`.
+def write_each(link: Link, changes: Sequence[Write], alone: Callable[[int], T]) -> list[Answer | T | StoreError]:
+    """Conditional writes, each atomic by itself; one round trip for `SCRIPTS_AT_ONCE`.
 
-    `alone` deletes one key by itself: for servers without scripts, and for answers that need a second look.
+    `alone` does the n-th write by itself: for servers without scripts, and for answers that need a second look.
     """
-    answers: list[Entry | StoreError | None] = []
-    for first in range(0, len(seen), SCRIPTS_AT_ONCE):
-        batch = seen[first : first + SCRIPTS_AT_ONCE]
+    answers: list[Answer | T | StoreError] = []
+    for first in range(0, len(changes), SCRIPTS_AT_ONCE):
+        batch = changes[first : first + SCRIPTS_AT_ONCE]
         if not link.dialect.scripts:
-            answers += [_alone(entry, alone) for entry in batch]
+            answers += [_alone(first + number, alone) for number in range(len(batch))]
             continue
         exact = link.dialect.pexpiretime
-        commands: list[Command] = [
-            ("EVALSHA", DELETE.sha, 1, entry.key, *Write(DELETE, entry.key, entry).arguments(exact)) for entry in batch
-        ]
+        commands: list[Command] = [("EVALSHA", change.script.sha, 1, change.key, *change.arguments(exact)) for change in batch]
         replies = link.run(lambda: link.pipeline(commands), write_to=batch[0].key)  # noqa: B023
-        for entry, reply in zip(batch, replies, strict=True):
+        for number, reply in enumerate(replies):
             done = not isinstance(reply, Exception) and reply[0] == b"ok"
-            answers.append(make_entry(entry.key, reply[1], int(reply[2])) if done else _alone(entry, alone))
+            answers.append(answer_of(reply) if done else _alone(first + number, alone))
     return answers
 
 
-def _alone(entry: Entry, delete: Callable[[Entry], Entry | None]) -> Entry | StoreError | None:
+def _alone(number: int, alone: Callable[[int], T]) -> T | StoreError:
     try:
-        return delete(entry)
+        return alone(number)
     except StoreUnavailable:
         raise
     except StoreError as error:

@@ -63,6 +63,12 @@ def read_entries(link: Link, keys: Sequence[bytes]) -> list[Entry]:
     return found
 
 
+def read_each(link: Link, keys: Sequence[bytes]) -> list[Entry | None]:
+    """As `read_entries`, but whole values, and None for a key that is not there. Long values are read one by one."""
+    found = {entry.key: entry for entry in read_entries(link, keys)}
+    return [read_entry(link, key) if key in found and found[key].length is not None else found.get(key) for key in keys]
+
+
 def make_entry(key: bytes, value: bytes, expires_ms: int, length: int | None = None) -> Entry:
     """An entry of a Redis string; a negative expiry means never."""
     never = expires_ms < 0

@@ -200,7 +200,7 @@ def _attempt(link: Link, change: Write) -> Answer | None:
     try:
         if not link.dialect.scripts:
             return _watched(link, change)
-        return _answer(run_script(link, change.script, (change.key,), change.arguments(link.dialect.pexpiretime)))
+        return answer_of(run_script(link, change.script, (change.key,), change.arguments(link.dialect.pexpiretime)))
     except ResponseError as error:
         if learned(link, error):
             return None
@@ -222,7 +222,8 @@ def learned(link: Link, error: BaseException) -> bool:
     return False
 
 
-def _answer(reply: Any) -> Answer:
+def answer_of(reply: Any) -> Answer:
+    """What a script's reply says."""
     outcome = Outcome(bytes(reply[0]).decode())
     if outcome is Outcome.TYPE:
         return Answer(outcome, bytes(reply[1]))

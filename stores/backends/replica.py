@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from stores.backends.base import Backend, IsLock
-from stores.errors import BadConfig, StoreRefused, StoreUnavailable
+from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -115,8 +115,8 @@ class ReplicaBackend(Backend):
     def detect_version(self) -> str:
         return self.primary.detect_version()
 
-    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
-        return self._old_is_fine(lambda member: member.server_settings(prefixes))
+    def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
+        return self._old_is_fine(lambda member: member.server_settings(prefixes, most))
 
     def size_bytes(self) -> int | None:
         return self._old_is_fine(lambda member: member.size_bytes())
@@ -164,6 +164,18 @@ class ReplicaBackend(Backend):
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         return self.primary.put(entry, expect)
+
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        return self.primary.get_each(keys)
+
+    def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        return self.primary.delete_each(seen)
+
+    def set_expiry_each(self, seen: Sequence[Entry], expires_at: int | None) -> list[Entry | StoreError]:
+        return self.primary.set_expiry_each(seen, expires_at)
+
+    def put_each(self, wanted: Sequence[tuple[Entry, Expected]]) -> list[Entry | StoreError]:
+        return self.primary.put_each(wanted)
 
     def key_delete(self, key: bytes) -> None:
         self.primary.key_delete(key)

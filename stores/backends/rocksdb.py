@@ -21,7 +21,7 @@ from rocksdict import ColumnFamily, Rdict, WriteBatch
 
 from stores.backends import rocksfiles, rockspool
 from stores.backends.base import IsLock
-from stores.backends.datastore import DataStoreBackend, Decide, Stored
+from stores.backends.datastore import DataStoreBackend, Decide, DecideEach, Stored
 from stores.backends.merging import (
     Expired,
     census_slices,
@@ -59,10 +59,10 @@ from stores.types import (
 
 ROWS_OF_STEP: Final = {Pace.GENTLE: 1000, Pace.NORMAL: 5000, Pace.FAST: 10_000}
 """Rows of `m` that one step of a purge looks at."""
-MOST_SETTINGS: Final = 10_000
+KEYS_AT_ONCE: Final = 500
+"""Keys changed by one batch."""
 SAMPLE: Final = 50
 """Settings whose names are looked at to tell the server's version."""
-"""Settings of the server that are read for one prefix."""
 
 
 class RocksDBBackend(DataStoreBackend):
@@ -211,7 +211,7 @@ class RocksDBBackend(DataStoreBackend):
             rockspool.release(shared)
         return guess_version(families, sample)
 
-    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+    def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
         """Settings of column family `s`, plain text on both sides; None without it, and in 0.16, where it holds objects."""
         if self.version.startswith("0.16"):
             return None
@@ -220,7 +220,7 @@ class RocksDBBackend(DataStoreBackend):
                 return None
             rows: list[tuple[bytes, bytes]] = []
             for start in (prefix.encode() for prefix in prefixes):
-                rows += islice(tables.rows(tables.settings, start, prefix_end(start)), MOST_SETTINGS)
+                rows += islice(tables.rows(tables.settings, start, prefix_end(start)), most)
         return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in rows}
 
     def size_bytes(self) -> int | None:
@@ -248,19 +248,42 @@ class RocksDBBackend(DataStoreBackend):
 
     # writing
 
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """As `get`, all keys as of one moment."""
+        with self.shared.reading(self._newest()) as tables:
+            rows = [self._own_rows(tables, key) for key in keys]
+        return [
+            None if row is None and number is None else entry_of(key, row, number) for key, (row, number) in zip(keys, rows, strict=True)
+        ]
+
     def _change(self, key: bytes, decide: Decide) -> None:
+        self._change_together([key], lambda index, old: decide(old))
+
+    def _change_each(self, keys: Sequence[bytes], decide: DecideEach) -> None:
+        """Up to 500 keys in one batch, which waits for the disk once."""
+        for first in range(0, len(keys), KEYS_AT_ONCE):
+            self._change_together(keys[first : first + KEYS_AT_ONCE], lambda index, old: decide(first + index, old))  # noqa: B023
+
+    def _change_together(self, keys: Sequence[bytes], decide: DecideEach) -> None:
         with self._writable().writing() as writer:
-            row, raw = self._own_rows(writer.tables, key)
-            old = stored(row, raw)
-            new = decide(old)
-            require_own(self._owns, key, row, new)
+            seen = {key: self._own_rows(writer.tables, key) for key in set(keys)}
+            old = {key: stored(row, number) for key, (row, number) in seen.items()}
+            wanted = dict(old)
+            for index, key in enumerate(keys):
+                new = decide(index, wanted[key])
+                require_own(self._owns, key, wanted[key].row, new)
+                wanted[key] = new
             batch = WriteBatch(raw_mode=True)
-            if new.row != row:
-                _put(batch, key, new.row, writer.values_handle)
-            if new.number != old.number:
-                _put(batch, key, None if new.number is None else put_i64_le(new.number), writer.numbers_handle)
+            for key, new in wanted.items():
+                if new.row != old[key].row:
+                    _put(batch, key, new.row, writer.values_handle)
+                if new.number != old[key].number:
+                    _put(batch, key, None if new.number is None else put_i64_le(new.number), writer.numbers_handle)
             if len(batch):
                 writer.write(batch)
+
+    def _require_own(self, key: bytes, seen: Stored, new: Stored) -> None:
+        require_own(self._owns, key, seen.row, new)
 
     def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
         """Remove what had expired at `now`. Each step reads its rows and removes them in one batch, alone with the database.

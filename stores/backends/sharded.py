@@ -10,9 +10,9 @@ Limits: the order and number of the members must be those of the server: with an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from xxhash import xxh3_64_intdigest
 
@@ -38,6 +38,9 @@ from stores.types import (
     Ping,
     SettingField,
 )
+
+T = TypeVar("T")
+Answered = TypeVar("Answered")
 
 
 class ShardedBackend(Backend):
@@ -163,14 +166,28 @@ class ShardedBackend(Backend):
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
         return self.shard_of(key).delete(key, expect)
 
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        return self._spread(keys, lambda key: key, lambda member, some: member.get_each(some))
+
     def delete_each(self, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
         """As `delete` under the entry that was seen, pipelined to each shard."""
-        answers: list[Entry | StoreError | None] = [None] * len(seen)
+        return self._spread(seen, lambda entry: entry.key, lambda member, some: member.delete_each(some))
+
+    def set_expiry_each(self, seen: Sequence[Entry], expires_at: int | None) -> list[Entry | StoreError]:
+        return self._spread(seen, lambda entry: entry.key, lambda member, some: member.set_expiry_each(some, expires_at))
+
+    def put_each(self, wanted: Sequence[tuple[Entry, Expected]]) -> list[Entry | StoreError]:
+        return self._spread(wanted, lambda pair: pair[0].key, lambda member, some: member.put_each(some))
+
+    def _spread(
+        self, items: Sequence[T], key_of: Callable[[T], bytes], act: Callable[[RedisBackend, Sequence[T]], list[Answered]]
+    ) -> list[Answered]:
+        """Give each shard its part, and bring the answers back into the order of the items."""
+        answers: dict[int, Answered] = {}
         for number, member in enumerate(self.members):
-            places = [place for place, entry in enumerate(seen) if self.index_of(entry.key) == number]
-            for place, answer in zip(places, member.delete_each([seen[place] for place in places]), strict=True):
-                answers[place] = answer
-        return answers
+            places = [place for place, item in enumerate(items) if self.index_of(key_of(item)) == number]
+            answers.update(zip(places, act(member, [items[place] for place in places]), strict=True))
+        return [answers[place] for place in range(len(items))]
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
         return self.shard_of(entry.key).put(entry, expect)

@@ -28,10 +28,10 @@ from stores.backends.sql import (
     Execute,
     Params,
     Row,
-    SQLBackend,
     as_key,
     moment,
 )
+from stores.backends.sql_batch import BatchBackend
 from stores.codecs.rows import MARKER_HEADER
 from stores.errors import CursorLost
 from stores.types import Pace, PurgeSlice
@@ -69,7 +69,7 @@ _LOOK: Final = (
 )
 
 
-class PurgeByRowId(SQLBackend):
+class PurgeByRowId(BatchBackend):
     """The purge part of the SQLite backend."""
 
     _connection: sqlite3.Connection | None = None
