@@ -25,6 +25,11 @@ class Row:
     decoded: Decoded
     expired: bool
 
+    @property
+    def secret(self) -> bool:
+        """Whether its key or its value gives access to something."""
+        return self.decoded.secret_key or self.decoded.secret_value
+
 
 def store_kind(capabilities: Capabilities) -> StoreKind:
     """Which of the three families of encodings an open store belongs to."""

@@ -21,7 +21,7 @@ register = template.Library()
 SECTIONS: Mapping[str, str] = {
     "store": "store", "count": "store", "checks": "store", "growth": "store", "compare": "store",
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
-    "key-counter": "keys", "key-delete": "keys", "key-raw": "keys",
+    "key-counter": "keys", "key-delete": "keys", "key-raw": "keys", "key-reveal": "keys",
     "bulk": "keys", "bulk-start": "keys", "purge": "purge", "schedule": "purge",
     "spam": "store", "leftovers": "store", "remove-set": "store",
     "find": "help", "help": "help", "limited": "help", "act": "help",

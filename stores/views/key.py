@@ -17,6 +17,7 @@ from stores.forms import edit as forms
 from stores.models import Store
 from stores.services import edit, trash
 from stores.services.browse import read_key
+from stores.services.reveal import reveal
 from stores.services.rows import Row
 from stores.services.trash_rows import kept_days
 from stores.templatetags.kv_bytes import key_title, link_key
@@ -49,6 +50,19 @@ def key_raw(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     name = quote(f"{store.pk}-{key[:24].hex() or 'empty'}.bin")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     return HttpResponse(row.entry.value, content_type="application/octet-stream", headers=headers)
+
+
+@require_POST
+@store_page
+def key_reveal(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
+    """The page with what is hidden in clear, for whoever may see it. It is on record, and no cache keeps the answer."""
+    try:
+        row = reveal(actor_of(request), store, key)
+    except KeyNotFound:
+        return show(request, GONE, gone_context(store, key), status=404)
+    response = show(request, TEMPLATE, key_context(request, store, row, revealed=True))
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 @require_POST

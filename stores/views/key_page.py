@@ -11,12 +11,15 @@ from django.utils import timezone
 from stores import keyclasses
 from stores.forms import edit as forms
 from stores.models import AuditEntry, Store
+from stores.models.audit import mark_of
 from stores.services import audit
 from stores.services.abilities import Abilities, abilities
+from stores.services.permissions import Permission, allows
 from stores.services.rows import Row
 from stores.services.snippets import of_key
 from stores.templatetags import words
 from stores.types import Kind
+from stores.views.common import actor_of
 
 TEMPLATE = "stores/key.html"
 GONE = "stores/key_gone.html"
@@ -103,7 +106,7 @@ def _expiry_words(row: Row) -> str:
 def history(store: Store, row: Row) -> list[AuditEntry]:
     """The last changes of this key from here; one query."""
     key = audit.key_text(row.entry.key, row.decoded.secret_key)
-    return list(AuditEntry.objects.filter(store_name=store.pk, key_hex=key)[:HISTORY])
+    return list(AuditEntry.objects.filter(store_name=store.pk, key_mark=mark_of(key), key_hex=key)[:HISTORY])
 
 
 def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> dict[str, Any]:
@@ -133,5 +136,6 @@ def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> d
         "lowers_limit": row.entry.kind is Kind.COUNTER and bool(row.decoded.slug),
         "too_big": len(row.entry.value or b"") > forms.SHOWN_LIMIT,
         "now": timezone.now(),
+        "may_reveal": row.secret and allows(actor_of(request), Permission.REVEAL, store),
     }
     return context | bound

@@ -12,6 +12,7 @@ from django.urls import URLPattern, reverse
 from stores.models import AlertRule, AuditEntry, Run, RunAction, Store
 from stores.services import alerts, census, runs
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from stores.urls import urlpatterns
 from tests.services.conftest import new_memory, plant, plant_counter
 from tests.views.pages import assert_sound, read
@@ -81,6 +82,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "bulk-start": STORE,
     "bulk-export": STORE,
     "run-undo": {"run_id": RUN},
+    "key-reveal": {**STORE, "key": KEY},
     "key-value": {**STORE, "key": KEY},
     "key-counter": {**STORE, "key": KEY},
     "key-expiry": {**STORE, "key": KEY},
@@ -103,9 +105,9 @@ def filled(memory: Store) -> Store:
     plant(memory, b"greeting", b"hello")
     plant_counter(memory, KEY, 37, 2_000_000_000)
     plant(memory, b"old", b"x", 1_000)
-    census.count(memory, Actor("ana", "page"))
-    runs.create(Actor("ana", "page"), memory, RunAction.PURGE, id=RUN)
-    alerts.save(Actor("ana", "page"), AlertRule(id=7), kind="down", store=memory, webhook="https://example.org/hook")
+    census.count(memory, Actor("ana", "page", rights=EVERYTHING))
+    runs.create(Actor("ana", "page", rights=EVERYTHING), memory, RunAction.PURGE, id=RUN)
+    alerts.save(Actor("ana", "page", rights=EVERYTHING), AlertRule(id=7), kind="down", store=memory, webhook="https://example.org/hook")
     return memory
 
 
@@ -198,7 +200,7 @@ def test_queries_stay_few_and_do_not_grow_with_the_stores(
     address = reverse(f"stores:{name}", kwargs=PAGES[name])
     for number in range(5):
         plant(filled, b"more-%d" % number, b"x")
-        census.count(filled, Actor("ana", "page"))
+        census.count(filled, Actor("ana", "page", rights=EVERYTHING))
         new_memory(f"extra-{number}")
     client.get(address)
     with django_assert_max_num_queries(BUDGETS[name]):

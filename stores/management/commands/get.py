@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 from stores.management.base import DONE, Error, KvCommand, add_hex, expiry_words, key_of, local
 from stores.management.selection import SHAPE
 from stores.registry import find_store
+from stores.services import reveal
 from stores.services.browse import Row, json_row, read_key
 
 
@@ -18,18 +19,28 @@ class Command(KvCommand):
     details = f"""\
 With --json:
 {SHAPE}
-With --raw: the payload's bytes and nothing else."""
+With --raw: the payload's bytes and nothing else.
+
+Codes and tokens are hidden in words and exact with --json and --raw; --reveal shows them in words. The audit says that they were seen,
+not what they are."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("store", metavar="STORE", help="the store; '' is the default lookup store")
         parser.add_argument("key", metavar="KEY")
         add_hex(parser)
+        parser.add_argument("--reveal", action="store_true", help="show what is hidden of a code or token")
         parser.add_argument("--raw", action="store_true", help="write the payload's bytes to stdout")
 
     def run(self, options: dict[str, Any]) -> int:
-        row = read_key(find_store(options["store"]), key_of(options["key"], options))
+        store, key = find_store(options["store"]), key_of(options["key"], options)
+        if options["reveal"]:
+            self._show(reveal.reveal(self.actor, store, key), hidden=False)
+            return DONE
+        row = read_key(store, key)
         if row is None:
             raise Error("There is no such key.")
+        if options["raw"] or options["json"]:
+            reveal.printed(self.actor, store, int(row.secret))
         if options["raw"]:
             self._write_bytes(row)
         elif options["json"]:
@@ -43,9 +54,10 @@ With --raw: the payload's bytes and nothing else."""
             raise Error(row.entry.problem or "This key is a counter; it has no payload.")
         sys.stdout.buffer.write(row.entry.value)
 
-    def _show(self, row: Row) -> None:
+    def _show(self, row: Row, *, hidden: bool = True) -> None:
         entry, decoded = row.entry, row.decoded
-        self.line(f"key      {entry.key.hex() or '(empty)'}")
+        key = f"{entry.key[:1].hex()}.. (hidden)" if hidden and decoded.secret_key else entry.key.hex()
+        self.line(f"key      {key or '(empty)'}")
         self.line(f"class    {decoded.slug or '-'}: {decoded.title}")
         self.line(f"kind     {entry.kind.value}")
         self.line(f"subject  {decoded.label}")

@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 from stores.management.base import DONE, KvCommand, expiry_words
 from stores.management.selection import SHAPE, add_filter, filter_of
 from stores.registry import find_store
+from stores.services import reveal
 from stores.services.browse import Row, json_row, stream_keys
 
 
@@ -18,7 +19,8 @@ class Command(KvCommand):
     details = f"""\
 With --json, one line an entry:
 {SHAPE}
-Data stores are listed in key order, Redis in its own."""
+Data stores are listed in key order, Redis in its own. The bytes are exact, those of codes and tokens too: how many of them were
+written is in the audit. Without --json secrets stay hidden."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("store", metavar="STORE", help="the store; '' is the default lookup store")
@@ -26,18 +28,23 @@ Data stores are listed in key order, Redis in its own."""
         parser.add_argument("--limit", type=int, metavar="N", help="stop after N keys")
 
     def run(self, options: dict[str, Any]) -> int:
-        store, wanted = find_store(options["store"]), filter_of(options)
-        for row in stream_keys(store, wanted, options["limit"]):
-            if options["json"]:
-                self.json(json_row(row))
-            else:
-                self.line(words(row))
+        store, wanted, secrets = find_store(options["store"]), filter_of(options), 0
+        try:
+            for row in stream_keys(store, wanted, options["limit"]):
+                if options["json"]:
+                    secrets += row.secret
+                    self.json(json_row(row))
+                else:
+                    self.line(words(row))
+        finally:
+            reveal.printed(self.actor, store, secrets)
         return DONE
 
 
 def words(row: Row) -> str:
     """A row on one line for people: hex of the key, class, what it is, when it expires."""
     entry, decoded = row.entry, row.decoded
+    key = f"{entry.key[:1].hex()}.." if decoded.secret_key else entry.key.hex()
     value = decoded.value_label or decoded.problem or entry.problem
-    parts = (entry.key.hex() or "(empty key)", decoded.slug or "-", entry.kind.value, decoded.label, value, expiry_words(entry.expires_at))
+    parts = (key or "(empty key)", decoded.slug or "-", entry.kind.value, decoded.label, value, expiry_words(entry.expires_at))
     return "  ".join(part for part in parts if part)

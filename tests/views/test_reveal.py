@@ -1,0 +1,90 @@
+"""Secrets in clear: only with the permission, only on demand, always on record, never what was seen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from stores.errors import BadConfig, Forbidden, KeyNotFound
+from stores.models import AuditEntry, Store
+from stores.services import reveal
+from stores.services.actor import Actor
+from stores.services.browse import KeyFilter, list_keys
+from stores.services.keytokens import SealedKey
+from stores.services.rights import EVERYTHING, Rights, Role
+from tests.fixtures_path import needs_fixtures
+from tests.services.conftest import plant
+from tests.views.pages import assert_sound, text_of
+
+pytestmark = [needs_fixtures, pytest.mark.django_db]
+ADMIN = Actor("ana", "page", rights=EVERYTHING)
+
+
+@pytest.fixture
+def code(captured: Callable[..., Store]) -> tuple[Store, bytes]:
+    store = captured("stalwart-0.11.8/sqlite/memstore-live.db")
+    return store, list_keys(store, KeyFilter(class_slug="oauth")).rows[0].entry.key
+
+
+def test_a_code_is_hidden_until_it_is_asked_for(client: Client, code: tuple[Store, bytes]) -> None:
+    store, key = code
+    secret = key[1:].decode()
+    here = reverse("stores:key", args=[store.pk, SealedKey(key)])
+    page = client.get(here)
+    assert_sound(page)
+    assert secret not in page.content.decode() and "Show what is hidden" in text_of(page)
+    shown = client.post(reverse("stores:key-reveal", args=[store.pk, SealedKey(key)]))
+    assert_sound(shown)
+    assert secret in text_of(shown) and shown["Cache-Control"] == "no-store" and "on record" in text_of(shown)
+    assert key.hex(" ") not in text_of(shown)
+    entry = AuditEntry.objects.filter(action="reveal").get()
+    assert (entry.actor, entry.store_name, entry.class_slug) == ("ana", store.pk, "oauth")
+    assert secret not in str(vars(entry)) and key.hex() not in str(vars(entry))
+    assert secret not in client.get("/audit/").content.decode()
+
+
+def test_only_who_may_see_secrets_sees_them(code: tuple[Store, bytes], memory: Store) -> None:
+    store, key = code
+    for role in (Role.NONE, Role.VIEWER, Role.OPERATOR):
+        with pytest.raises(Forbidden):
+            reveal.reveal(Actor("bo", "page", rights=Rights(role)), store, key)
+    assert AuditEntry.objects.filter(action="refused", outcome="refused").count() == 3
+    with pytest.raises(KeyNotFound):
+        reveal.reveal(ADMIN, memory, b"nothing")
+    plant(memory, b"open", b"x")
+    with pytest.raises(BadConfig):
+        reveal.reveal(ADMIN, memory, b"open")
+    assert not AuditEntry.objects.filter(action="reveal").exists()
+
+
+def test_the_private_key_of_a_certificate_is_never_shown(client: Client, captured: Callable[..., Store]) -> None:
+    store = captured("stalwart-0.11.8/sqlite/memstore-live.db")
+    rows = list_keys(store, KeyFilter(class_slug="acme"), limit=1000).rows
+    for row in rows:
+        shown = client.post(reverse("stores:key-reveal", args=[store.pk, SealedKey(row.entry.key)]))
+        assert shown.status_code == 200
+        value = row.entry.value or b""
+        assert value.hex(" ") not in shown.content.decode() and value.hex() not in shown.content.decode()
+
+
+def test_commands_hide_in_words_and_put_exact_bytes_on_record(code: tuple[Store, bytes]) -> None:
+    store, key = code
+
+    def run(*arguments: str) -> str:
+        out = io.StringIO()
+        call_command(*arguments, stdout=out)
+        return out.getvalue()
+
+    secret = key[1:].decode()
+    for words in (run("keys", store.pk, "--class", "oauth"), run("get", store.pk, key.hex(), "--hex")):
+        assert secret not in words and key.hex() not in words
+    assert not AuditEntry.objects.filter(action="reveal").exists()
+    assert secret in run("get", store.pk, key.hex(), "--hex", "--reveal")
+    assert key.hex() in run("keys", store.pk, "--class", "oauth", "--json")
+    first, second = AuditEntry.objects.filter(action="reveal").order_by("pk")
+    assert first.after is None and second.after is not None and second.after["keys"] >= 1
