@@ -9,6 +9,9 @@ from functools import lru_cache
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
+from stores import sight
+from stores.services.actor import rights_of
+
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -46,6 +49,16 @@ def forwarded_address(get_response: Handler) -> Handler:
         if header:
             request.META["REMOTE_ADDR"] = client_address(request.META.get("REMOTE_ADDR", ""), header)
         return get_response(request)
+
+    return middleware
+
+
+def sight_of_user(get_response: Handler) -> Handler:
+    """No view finds a store that the signed-in user may not see; of an API request its token decides (`request.rights`)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        with sight.looking(lambda: (getattr(request, "rights", None) or rights_of(request.user)).sight()):
+            return get_response(request)
 
     return middleware
 

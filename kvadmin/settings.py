@@ -31,6 +31,9 @@ KVADMIN_FIELD_KEYS = ENV.field_keys
 KVADMIN_TRUSTED_PROXIES = ENV.trusted_proxies
 KVADMIN_TRASH_DAYS = ENV.trash_days
 KVADMIN_TRASH_MB = ENV.trash_mb
+KVADMIN_AUDIT_DAYS = ENV.audit_days
+KVADMIN_AUDIT_GUARDS = True
+"""Triggers that keep the audit's rows as they are (`stores/models/guards.py`)."""
 KVADMIN_METRICS_TOKEN = ENV.metrics_token
 KVADMIN_ALERT_PRIVATE_HOSTS = ENV.alert_private_hosts
 KVADMIN_PUBLIC_URL = ENV.public_url
@@ -55,9 +58,11 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "kvadmin.middleware.sight_of_user",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -152,8 +157,13 @@ CONTENT_SECURITY_POLICY = {
 # languages and time
 USE_I18N = True
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("es", "Español"), ("zh-hans", "简体中文")]
+"""Each in its own words: whoever cannot read the present one has to find theirs."""
 LOCALE_PATHS = [SHARE_DIR / "locale"]
+LANGUAGE_COOKIE_NAME = "kv_language"
+LANGUAGE_COOKIE_AGE = 31_536_000
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = ENV.https
 USE_TZ = True
 TIME_ZONE = ENV.time_zone
 

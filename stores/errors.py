@@ -13,6 +13,8 @@ class StoreError(Exception):
 
     code = "error"
     status = 400
+    on_record = False
+    """Set when the audit has it already."""
 
     def __init__(self, message: str, fix: str = "") -> None:
         super().__init__(message)
@@ -48,6 +50,13 @@ class ReadOnly(NotSupported):
     """The store, or kvadmin's switch for it, allows no writes."""
 
     code = "read-only"
+    status = 403
+
+
+class Forbidden(StoreError):
+    """Whoever asks may not do this. `fix` says who may, or who can allow it."""
+
+    code = "forbidden"
     status = 403
 
 

@@ -8,11 +8,17 @@ import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
+from django.db.models import Model, QuerySet
+
+from stores import sight
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, UnknownStore
 from stores.models import DefaultLookupStore, HttpLookup, Store
 from stores.types import Clock
+
+M = TypeVar("M", bound=Model)
 
 BACKENDS: Mapping[str, str] = {
     "sqlite": "stores.backends.sqlite:SQLiteBackend",
@@ -147,14 +153,28 @@ def _member(store_id: str, setting: str) -> Store:
     return store
 
 
+def visible_stores() -> QuerySet[Store]:
+    """The definitions that exist for whoever is asking (`stores.sight`); all of them in commands and tasks."""
+    seen = sight.current()
+    found = Store.objects.all() if seen.only is None else Store.objects.filter(pk__in=seen.only)
+    return found.exclude(pk__in=seen.hidden) if seen.hidden else found
+
+
+def seen_only(rows: QuerySet[M], field: str) -> QuerySet[M]:
+    """The rows whose store exists for whoever is asking; `field` holds its id."""
+    seen = sight.current()
+    rows = rows if seen.only is None else rows.filter(**{f"{field}__in": seen.only})
+    return rows.exclude(**{f"{field}__in": seen.hidden}) if seen.hidden else rows
+
+
 def find_store(store_id: str) -> Store:
-    """The definition by id; the empty id is the default lookup store. Raises UnknownStore."""
+    """The definition by id; the empty id is the default lookup store. Raises UnknownStore, also for what the asker may not see."""
     if not store_id:
         row = DefaultLookupStore.objects.select_related("store").first()
-        if row is None:
+        if row is None or not sight.current().sees(row.store_id):
             raise UnknownStore("There is no default lookup store.", "Define a store first.")
         return row.store
-    store = Store.objects.filter(pk=store_id).first()
+    store = Store.objects.filter(pk=store_id).first() if sight.current().sees(store_id) else None
     if store is None:
         raise UnknownStore(f"There is no store with the id {store_id}.", "The ids are listed under Settings.")
     return store

@@ -1,27 +1,26 @@
-"""What all routes share: the token, problems as application/problem+json, keys in addresses, shapes."""
+"""What all routes share: the token, what it may touch, keys in addresses, shapes of input and output."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
-from django.http import HttpRequest, HttpResponse
-from ninja import NinjaAPI, Schema
-from ninja.errors import HttpError, ValidationError
+from django.http import HttpRequest
+from ninja import Field, Schema
 from ninja.security import HttpBearer
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from stores.errors import BadConfig, Conflict, StoreError
+from stores.errors import BadConfig
 from stores.models import ApiToken, Store
 from stores.registry import find_store
 from stores.services import keytokens, tokens
 from stores.services.actor import Actor
 from stores.services.rows import Row, json_row
 
-PROBLEM = "application/problem+json"
+RowKind = Literal["value", "counter", "lock", "unknown"]
 
 
 class Problem(Schema):
-    """RFC 9457. `code` is stable; `field` names the input at fault; `current` is the key as it is now, on a conflict."""
+    """RFC 9457. `code` is stable; `fix` says what to do; `field` names the input at fault."""
 
     type: str = "about:blank"
     title: str
@@ -30,13 +29,50 @@ class Problem(Schema):
     code: str
     fix: str = ""
     field: str = ""
-    current: dict[str, Any] | None = None
 
 
-PROBLEMS: dict[int, Any] = {
-    400: Problem, 401: Problem, 403: Problem, 404: Problem, 405: Problem, 409: Problem, 412: Problem, 422: Problem, 429: Problem,
-    502: Problem, 503: Problem,
-}  # fmt: skip
+PROBLEMS: dict[int, Any] = dict.fromkeys((400, 401, 403, 404, 405, 409, 412, 413, 422, 428, 429, 502, 503), Problem)  # fmt: skip
+"""What any route may answer besides its result."""
+
+
+class Body(BaseModel):
+    """What a route takes: a name that it does not know and a value of another type are refused, not passed over."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+
+def _printable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+"""A text that every database can keep."""
+Name = Annotated[str, Field(max_length=191), AfterValidator(_printable)]
+Cursor = Annotated[str, Field(max_length=65_536)]
+Number = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""A counter: signed 64 bits."""
+Serial = Annotated[int, Field(ge=0, le=(1 << 62))]
+"""A number that kvadmin has given to something."""
+
+
+class KeyOut(Schema):
+    key: str
+    """For addresses: unpadded base64url, `-` for the empty key, sealed where the key is secret."""
+    key_hex: str | None
+    kind: RowKind
+    class_: str | None = Field(alias="class")
+    """Slug of the key class, null for user keys."""
+    value_hex: str | None
+    counter: int | None
+    expires_at: int | None
+    expired: bool
+    label: str
+    value_label: str
+    fields: dict[str, Any]
+    masked: bool
+    etag: str
 
 
 class ApiRequest(HttpRequest):
@@ -49,7 +85,10 @@ class Token(HttpBearer):
     """`Authorization: Bearer kva_...`. Wrong tokens answer 401, used-up ones 429."""
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
-        return tokens.find(token)
+        found = tokens.find(token)
+        if found is not None:
+            request.rights = tokens.rights(found)  # type: ignore[attr-defined]  # read by the middleware that hides stores
+        return found
 
 
 def actor(request: ApiRequest) -> Actor:
@@ -63,6 +102,29 @@ def allowed_store(request: ApiRequest, store_id: str, scope: str) -> Store:
     return find_store(store_id)
 
 
+def whole(request: ApiRequest, scope: str) -> None:
+    """For what is about no single store: a token that is limited to some may not. Raises NotAllowed."""
+    tokens.require(request.auth, scope)
+    if request.auth.stores:
+        raise tokens.NotAllowed("This token is limited to single stores.", "Use a token for all stores.")
+
+
+def one_or_all(request: ApiRequest, scope: str, store: str) -> None:
+    """For a list that may be narrowed to one store: a token that is limited to some has to narrow it."""
+    tokens.require(request.auth, scope, store)
+    if request.auth.stores and not store:
+        raise BadConfig("This token sees single stores only.", "Name the store.", "store")
+
+
+def asked_stores(request: ApiRequest, store: str) -> list[Store]:
+    """The switched-on stores that a search covers: the one that is named, else all that the token may read."""
+    tokens.require(request.auth, "read", store)
+    if store:
+        return [find_store(store)]
+    found = Store.objects.filter(enabled=True)
+    return list(found.filter(pk__in=request.auth.stores) if request.auth.stores else found)
+
+
 def key_of(token: str) -> bytes:
     """The key of an address: unpadded base64url, `-` for the empty key, or the sealed text of a masked one."""
     return keytokens.key_of(token)
@@ -70,75 +132,21 @@ def key_of(token: str) -> bytes:
 
 def shown(row: Row) -> dict[str, Any]:
     """A key as the API answers it: as `keys --json`, but codes and secret values masked, plus `key` for addresses and `etag`."""
-    body = json_row(row)
+    return masked(json_row(row), row) | {"value_label": row.decoded.value_label, "etag": row.entry.etag}
+
+
+def masked(body: dict[str, Any], row: Row) -> dict[str, Any]:
+    """A shape that is built on `json_row`, without the bytes of secrets, and with `key` and `masked`."""
     secret_key, secret_value = row.decoded.secret_key, row.decoded.secret_value
-    key = keytokens.SealedKey(row.entry.key) if secret_key else row.entry.key
     if secret_key:
         body["key_hex"] = None
     if secret_value:
         body["value_hex"] = None
+    if secret_key or secret_value:
         body["fields"].pop("row_hex", None)
-    return {
-        "key": keytokens.token_of(key),
-        **body,
-        "value_label": row.decoded.value_label,
-        "masked": secret_key or secret_value,
-        "etag": row.entry.etag,
-    }
+    return {"key": key_token(row), **body, "masked": secret_key or secret_value}
 
 
-def problem(error: StoreError) -> tuple[int, dict[str, Any]]:
-    """Status and body of an error."""
-    status = 412 if isinstance(error, Conflict) and getattr(error, "precondition", False) else error.status
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": error.message,
-        "code": error.code,
-        "fix": error.fix,
-        "field": error.field if isinstance(error, BadConfig) else "",
-    }
-    return status, body
-
-
-def install_problems(api: NinjaAPI) -> None:
-    """Every error of the API as a problem document."""
-
-    @api.exception_handler(StoreError)
-    def store_error(request: HttpRequest, error: StoreError) -> HttpResponse:
-        status, body = problem(error)
-        return _answer(api, request, body, status)
-
-    @api.exception_handler(ValidationError)
-    def validation(request: HttpRequest, error: ValidationError) -> HttpResponse:
-        first = error.errors[0] if error.errors else {}
-        where = ".".join(str(part) for part in first.get("loc", ())[1:])
-        detail = str(first.get("msg", "The input is not valid."))
-        return _answer(api, request, _body(422, detail, "bad-input", field=where), 422)
-
-    @api.exception_handler(HttpError)
-    def http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-        code = "unauthorized" if error.status_code == 401 else "bad-request"
-        response = _answer(api, request, _body(error.status_code, str(error), code), error.status_code)
-        if error.status_code == 401:
-            response["WWW-Authenticate"] = "Bearer"
-        return response
-
-
-def _body(status: int, detail: str, code: str, field: str = "") -> dict[str, Any]:
-    return {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "fix": "",
-        "field": field,
-    }
-
-
-def _answer(api: NinjaAPI, request: HttpRequest, body: dict[str, Any], status: int) -> HttpResponse:
-    response = api.create_response(request, body, status=status)
-    response["Content-Type"] = PROBLEM
-    return response
+def key_token(row: Row) -> str:
+    """What stands for the key of a row in addresses; sealed where the key is a secret."""
+    return keytokens.token_of(keytokens.SealedKey(row.entry.key) if row.decoded.secret_key else row.entry.key)

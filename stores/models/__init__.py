@@ -1,7 +1,10 @@
 """Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
 
+from stores.models.account import Account, Policy, StoreGrant
 from stores.models.alert import AlertKind, AlertRule
-from stores.models.history import AuditEntry, TrashEntry
+from stores.models.audit import AuditCheck, AuditEntry, AuditHead
+from stores.models.errand import Errand, ErrandState
+from stores.models.history import TrashEntry
 from stores.models.http import HttpLookup
 from stores.models.limits import ImportedLimits
 from stores.models.publication import Publication
@@ -13,21 +16,28 @@ from stores.models.token import ApiToken
 __all__ = [
     "ACTIVE_STATES",
     "VERSIONS",
+    "Account",
     "AlertKind",
     "AlertRule",
     "ApiToken",
+    "AuditCheck",
     "AuditEntry",
+    "AuditHead",
     "Census",
     "DefaultLookupStore",
+    "Errand",
+    "ErrandState",
     "Heartbeat",
     "HttpLookup",
     "ImportedLimits",
     "MailServer",
+    "Policy",
     "Publication",
     "Run",
     "RunAction",
     "RunState",
     "StaticEntry",
     "Store",
+    "StoreGrant",
     "TrashEntry",
 ]

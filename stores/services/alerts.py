@@ -16,15 +16,17 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
-from stores import keyclasses
+from stores import keyclasses, sight
 from stores.errors import BadConfig, KeyNotFound, NotSupported
 from stores.models import Store
 from stores.models.alert import AlertKind, AlertRule
+from stores.registry import seen_only
 from stores.services import audit, webhooks
 from stores.services.actor import Actor
 from stores.services.alert_checks import KINDS, hold, problem
 from stores.services.beatrows import purges
 from stores.services.filters import CUSTOM
+from stores.services.permissions import Permission, require
 from stores.services.webhooks import NotDelivered
 
 ONCE_IN: Final = timedelta(seconds=30)
@@ -36,7 +38,7 @@ _LONGEST_WAIT: Final = 60
 def find(rule_id: int) -> AlertRule:
     """Raises KeyNotFound."""
     rule = AlertRule.objects.select_related("store").filter(pk=rule_id).first()
-    if rule is None:
+    if rule is None or not sight.current().sees(rule.store_id or ""):
         raise KeyNotFound("There is no such rule.", "It may have been deleted.")
     return rule
 
@@ -44,6 +46,9 @@ def find(rule_id: int) -> AlertRule:
 def save(actor: Actor, rule: AlertRule, *, kind: str, store: Store | None, threshold: float | None = None, class_slug: str = "",
          emails: str = "", webhook: str = "") -> AlertRule:  # fmt: skip
     """Create or change a rule; it begins anew, as if nothing had been told. Raises BadConfig that names the field."""
+    require(actor, Permission.CONFIGURE, store)
+    if rule.store_id and rule.store_id != (store and store.pk):
+        require(actor, Permission.CONFIGURE, rule.store_id)
     if kind not in KINDS:
         raise BadConfig(f'There is no rule "{kind[:20]}".', f"Rules: {', '.join(KINDS)}.", "kind")
     if (store is None) != (kind == AlertKind.BEAT):
@@ -69,6 +74,7 @@ def save(actor: Actor, rule: AlertRule, *, kind: str, store: Store | None, thres
 
 def delete(actor: Actor, rule: AlertRule) -> None:
     """Forget a rule."""
+    require(actor, Permission.CONFIGURE, rule.store_id)
     with transaction.atomic():
         audit.record(actor, "alert-delete", rule.store or "", before=summary(rule))
         rule.delete()
@@ -76,6 +82,7 @@ def delete(actor: Actor, rule: AlertRule) -> None:
 
 def mute(actor: Actor, rule: AlertRule, hours: int) -> None:
     """Say nothing for so many hours, 0: speak again. What still fires at the end of it is told then."""
+    require(actor, Permission.CONFIGURE, rule.store_id)
     if not 0 <= hours <= 24 * 366:
         raise BadConfig("A rule can be silent for a year at most.", field="hours")
     rule.muted_until = timezone.now() + timedelta(hours=hours) if hours else None
@@ -84,8 +91,9 @@ def mute(actor: Actor, rule: AlertRule, hours: int) -> None:
         audit.record(actor, "alert-mute", rule.store or "", after={**summary(rule), "hours": hours})
 
 
-def send_test(rule: AlertRule) -> None:
+def send_test(actor: Actor, rule: AlertRule) -> None:
     """Send a message that says it is a test, now. Raises NotSupported with the reason where it does not arrive."""
+    require(actor, Permission.CONFIGURE, rule.store_id)
     text = "This is a test: the rule is in place and its messages arrive."
     try:
         if rule.emails:
@@ -114,7 +122,7 @@ def evaluate(now: datetime | None = None, *, background: bool = False) -> list[A
 
 def firing() -> list[AlertRule]:
     """The rules that fire now, whether told or muted."""
-    return list(AlertRule.objects.filter(firing=True).select_related("store"))
+    return list(seen_only(AlertRule.objects.filter(firing=True).select_related("store"), "store_id"))
 
 
 def _claimed(rule: AlertRule, now: datetime) -> bool:

@@ -29,6 +29,8 @@ from stores.services.bulk_preview import Confirmed, Found, look, survey
 from stores.services.bulk_record import Record
 from stores.services.filterwalk import STEP, FilterWalk, Position, Step
 from stores.services.leases import Lease
+from stores.services.permissions import Permission, require
+from stores.services.rights import EVERYTHING
 from stores.services.trash_room import room
 from stores.services.writing import Writing, writing
 from stores.types import Entry, Kind, Pace, PurgeSlice
@@ -132,6 +134,9 @@ def receipt(run: Run) -> dict[str, Any]:
 
 
 def _created(actor: Actor, store: Store, wanted: Confirmed, pace: Pace) -> Run:
+    require(actor, Permission.BULK, store)
+    if wanted.change.to:
+        require(actor, Permission.BULK, wanted.change.target)
     require_possible(store, wanted.change)
     before = {"keys": wanted.keys, "exact": wanted.exact, "bytes": wanted.bytes} if wanted.keys else None
     params = {**wanted.change.params(), "before": before, "via": actor.via, "address": actor.address, "user_id": actor.user_id}
@@ -307,9 +312,9 @@ def _actor_of(work: _Work, at: Writing, other: Writing | None) -> Callable[[Sequ
 
 
 def _original(run: Run) -> Actor:
-    """Whoever started the run, for audit and trash."""
+    """Whoever started the run, for audit and trash; what it needs was asked for when it was started."""
     params = run.params
-    return Actor(run.started_by, params.get("via") or SYSTEM, params.get("user_id"), params.get("address"))
+    return Actor(run.started_by, params.get("via") or SYSTEM, params.get("user_id"), params.get("address"), EVERYTHING)
 
 
 def _iso(moment: datetime | None) -> str | None:

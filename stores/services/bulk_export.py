@@ -13,6 +13,7 @@ from stores.models import Store
 from stores.services import access, audit
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter, json_row, stream_keys
+from stores.services.permissions import Permission, require
 from stores.services.rows import Row
 
 Format = Literal["jsonl", "csv"]
@@ -27,6 +28,7 @@ def export(actor: Actor, store: Store, filter: KeyFilter, format: Format) -> Ite
     Rows whose key or value gives access to something are left out. An outage in the middle raises, so that the transfer ends
     as broken instead of looking complete. In the audit: who, which filter, and when it is through, how many rows.
     """
+    require(actor, Permission.BULK, store)
     with access.opened(store) as backend:
         backend.ping()
     note = audit.record(actor, "export", store, after={"filter": filter.to_query(), "format": format}, outcome=audit.STARTED)

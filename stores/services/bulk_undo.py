@@ -12,6 +12,7 @@ from stores.services import access, runs
 from stores.services.actor import Actor
 from stores.services.bulk_record import Record
 from stores.services.leases import Lease, key_text
+from stores.services.permissions import Permission, require
 from stores.services.trash import restore_many
 from stores.types import Pace, PurgeSlice
 
@@ -33,6 +34,7 @@ def start(actor: Actor, run: Run, overwrite: bool = False) -> Run:
     count = restorable(run)
     if not count:
         raise KeyNotFound("Nothing of this run is in the trash any more.")
+    require(actor, Permission.BULK, run.store)
     access.require_writable(run.store)
     params = {"do": RESTORE, "of": str(run.pk), "overwrite": overwrite, "before": {"keys": count, "exact": True, "bytes": 0}}
     params |= {"via": actor.via, "address": actor.address, "user_id": actor.user_id}

@@ -18,6 +18,7 @@ from stores.services import history, runs
 from stores.services.access import opened
 from stores.services.actor import Actor
 from stores.services.leases import Lease
+from stores.services.permissions import Permission, require
 from stores.services.rows import store_kind
 from stores.services.tally import Tally
 
@@ -30,6 +31,7 @@ DETAILED: Final = 20
 
 def start(actor: Actor, store: Store) -> Run:
     """Record a census and hand it to the workers. Raises Busy while one of this store is active."""
+    require(actor, Permission.PURGE, store)
     run = runs.create(actor, store, RunAction.CENSUS)
     runs.queue(run)
     return run
@@ -50,6 +52,7 @@ def execute(run_id: UUID | str) -> Run | None:
 
 def count(store: Store, actor: Actor) -> Census:
     """Count now, in this process, and keep the result. Memory is flat whatever the store's size. Raises what the store says."""
+    require(actor, Permission.PURGE, store)
     counted = _counted(store, None)
     assert counted is not None
     _save(counted, None)

@@ -13,6 +13,7 @@ from stores.models import Census, Run, RunAction, Store
 from stores.registry import backend_class
 from stores.services import audit, census
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 
 INTERVALS: Final = ((0, "Only on request"), (15, "Every 15 minutes"), (60, "Every hour"), (180, "Every 3 hours"), (720, "Every 12 hours"),
                     (1440, "Every day"), (10080, "Every week"))  # fmt: skip
@@ -23,6 +24,7 @@ LEAST_REST: Final = 20
 
 def set_interval(actor: Actor, store: Store, minutes: int) -> None:
     """Count a store this often by itself, 0 for only on request; writes the audit. Raises BadConfig(field="minutes")."""
+    require(actor, Permission.CONFIGURE, store)
     if minutes not in dict(INTERVALS):
         raise BadConfig(f"{minutes} minutes is no interval of counts.", "Choose one of the list.", "minutes")
     if minutes == store.census_minutes:

@@ -10,10 +10,11 @@ from django.db import IntegrityError, transaction
 
 from stores.errors import BadConfig, Busy, NotSupported
 from stores.models import ACTIVE_STATES, DefaultLookupStore, Run, StaticEntry, Store
-from stores.registry import BACKENDS, backend_class
+from stores.registry import BACKENDS, backend_class, visible_stores
 from stores.services import audit, beatrows, store_settings
 from stores.services.actor import Actor
 from stores.services.health import Health, health, test_connection, test_store
+from stores.services.permissions import Permission, require
 from stores.services.store_checks import Entries, checked_entries, checked_id, checked_version
 
 __all__ = [
@@ -73,7 +74,7 @@ class StoreInfo:
 def list_stores() -> list[StoreInfo]:
     """All definitions by id; two queries, no connection to any store."""
     default = default_id()
-    return [info(store, default) for store in Store.objects.all()]
+    return [info(store, default) for store in visible_stores()]
 
 
 def info(store: Store, default: str | None = None) -> StoreInfo:
@@ -125,6 +126,7 @@ def create_store(
     serves yet, with its settings as they are. Raises BadConfig that names the field (id, type, version, entries or a setting).
     """
     checked_id(id)
+    require(actor, Permission.CONFIGURE, id)
     checked_version(version)
     type = type.strip().lower()
     stored = _settings_for(type, settings, allow_unsupported)
@@ -158,6 +160,7 @@ def update_store(
 
     Raises BadConfig that names the field. Id and type stay: delete and define anew.
     """
+    require(actor, Permission.CONFIGURE, store)
     before = _summary(store)
     if settings is not None:
         store.settings = _settings_for(store.type, merge_secrets(store, settings), not _supported(store.type))
@@ -184,6 +187,7 @@ def delete_store(actor: Actor, store: Store, new_default: str = "") -> None:
 
     The default lookup store needs `new_default` while others exist. Raises BadConfig, and Busy while a run is active.
     """
+    require(actor, Permission.CONFIGURE, store)
     if Run.objects.filter(store=store, state__in=ACTIVE_STATES).exists():
         raise Busy(f"A run on store {store.id} is not finished.", "Cancel it or wait for its end.")
     users = [other.id for other in Store.objects.exclude(pk=store.pk) if store.id in referenced_ids(other)]
@@ -198,7 +202,8 @@ def delete_store(actor: Actor, store: Store, new_default: str = "") -> None:
 
 
 def set_default(actor: Actor, store: Store) -> None:
-    """Make a store the default lookup store."""
+    """Make a store the default lookup store; that changes what others get, so it takes the right for all stores."""
+    require(actor, Permission.CONFIGURE)
     with transaction.atomic():
         before = default_id()
         if before == store.id:

@@ -19,7 +19,7 @@ from stores.errors import BadConfig, CursorLost, StoreError
 from stores.keyclasses import Meaning
 from stores.models import Store
 from stores.models.fields import cipher
-from stores.registry import find_store
+from stores.registry import find_store, visible_stores
 from stores.services import limits as limit_service
 from stores.services.every import ask_each
 from stores.services.limits import Limits
@@ -100,10 +100,10 @@ def search(
     began = time.monotonic()
     text = checked(subject)
     positions = unsealed(cursor, text) if cursor else None
-    asked = list(stores) if stores is not None else list(Store.objects.filter(enabled=True))
+    asked = list(stores) if stores is not None else list(visible_stores().filter(enabled=True))
     if positions is not None:
         asked = [store for store in asked if store.pk in positions]
-    limits = limit_service.known(list(Store.objects.filter(enabled=True)), clock)
+    limits = limit_service.known(list(visible_stores().filter(enabled=True)), clock)
     deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
     now = clock()
 

@@ -24,6 +24,7 @@ from stores.models import HttpLookup, StaticEntry, Store
 from stores.registry import resolve_macros
 from stores.services import audit
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 
 HTTP: Final = "http"
 TASK: Final = "stores.tasks.refresh_lists"
@@ -67,6 +68,7 @@ def fetch_now(actor: Actor, store: Store) -> HttpLookup:
 
     A failure is in the answer's `error`. Raises NotSupported for other types, Busy while it is being fetched.
     """
+    require(actor, Permission.EDIT, store)
     _require_list(store)
     row = _refresh(store, timezone.now())
     outcome = audit.FAILED if row.error else audit.DONE
@@ -76,6 +78,7 @@ def fetch_now(actor: Actor, store: Store) -> HttpLookup:
 
 def request_fetch(actor: Actor, store: Store) -> None:
     """Make a list due and wake a worker; asks nothing over the network itself. Raises NotSupported."""
+    require(actor, Permission.EDIT, store)
     _require_list(store)
     with transaction.atomic():
         HttpLookup.objects.update_or_create(store=store, defaults={"next_at": timezone.now()})

@@ -19,6 +19,7 @@ from stores.services import definitions, limits, schedules, store_settings
 from stores.services.actor import Actor
 from stores.services.beatrows import sync
 from stores.services.import_rows import Difference, PreviewRow, State, kept, label, row_of
+from stores.services.permissions import Permission, require
 from stores.services.store_checks import STATIC
 from stores.stalwart_toml import ImportPlan, PlannedStore, SourceLine, Written, read, source_lines, write
 from stores.stalwart_toml.options import DATA_STORES, options_of
@@ -117,6 +118,7 @@ def apply(
     where they differ. `switched_off` are created disabled. `make_default` None: the file's default becomes the default when this
     import creates it; True: in any case; False: never. Each store stands for itself: one that fails does not undo the others.
     """
+    require(actor, Permission.CONFIGURE)
     done: dict[str, list[str]] = {name: [] for name in ("created", "updated", "unchanged", "differing", "left_out", "unsupported")}
     failed: list[Failure] = []
     default = definitions.default_id()

@@ -14,6 +14,7 @@ from stores.errors import BadConfig, CursorLost, StoreError
 from stores.keyclasses import Rate
 from stores.keyclasses.limits import limiter_keys
 from stores.models import Store
+from stores.registry import visible_stores
 from stores.services import limits as limit_service
 from stores.services.every import ask_each
 from stores.services.find import sealed, unsealed
@@ -112,10 +113,10 @@ def limited(
         raise BadConfig(f"{slug} is no class of rate windows.", f"Choose one of {', '.join(CLASSES)}.", "class")
     began, now = time.monotonic(), clock()
     positions = unsealed(cursor, f"limited {slug}") if cursor else None
-    asked = [store for store in (stores if stores is not None else Store.objects.filter(enabled=True)) if store.type != "static"]
+    asked = [store for store in (stores if stores is not None else visible_stores().filter(enabled=True)) if store.type != "static"]
     if positions is not None:
         asked = [store for store in asked if store.pk in positions]
-    limits = limit_service.known(list(Store.objects.filter(enabled=True)), clock)
+    limits = limit_service.known(list(visible_stores().filter(enabled=True)), clock)
     deadline = None if budget_seconds is None else time.monotonic() + budget_seconds
     wanted = frozenset([slug] if slug else CLASSES)
 

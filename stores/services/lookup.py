@@ -7,15 +7,20 @@ answers its old number on a data store, a counter is text on Redis, a static sto
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from stores import sight
 from stores.backends.base import Backend
-from stores.models import Store
+from stores.backends.readonly import ReadOnlyTable
+from stores.errors import ReadOnly, UnknownStore
+from stores.models import DefaultLookupStore, Store
 from stores.registry import find_store
 from stores.services import access, audit, edit_checks
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 from stores.services.trash_rows import DELETED, OVERWRITTEN
 from stores.services.writing import Writing
 from stores.types import ANYTHING, KEEP, Clock, Entry, Expected, Keep, Kind
@@ -26,12 +31,14 @@ _DEFAULT: Final = ""
 class Lookups:
     """Verbs on any number of stores, each opened once and closed at the end; use as a context manager.
 
-    Reads need no more than the store; writes check kvadmin's read-only switch, are audited, and what they replace goes to the
-    trash. Raises UnknownStore, ReadOnly, NotSupported, and what the store says.
+    Reads need no more than the store; writes are refused unless `allow_writes` switches them on, check the permission and
+    kvadmin's read-only switch, are audited, and what they replace goes to the trash. Raises UnknownStore, Forbidden, ReadOnly,
+    NotSupported, and what the store says.
     """
 
-    def __init__(self, actor: Actor, clock: Clock = time.time) -> None:
+    def __init__(self, actor: Actor, clock: Clock = time.time, *, allow_writes: bool = False) -> None:
         self.actor = actor
+        self.allow_writes = allow_writes
         self.clock = clock
         self._open: dict[str, tuple[Store, Backend]] = {}
 
@@ -47,9 +54,20 @@ class Lookups:
         """Payload of a valid key; None when missing, expired or (on a data store) a counter. Raises CorruptRow."""
         return self._opened(store_id)[1].key_get(key)
 
-    def key_exists(self, store_id: str, key: bytes) -> bool:
-        """Whether `key_get` finds something, an empty payload included."""
-        return self._opened(store_id)[1].key_exists(key)
+    def answer(self, store_id: str, key: bytes) -> int | float | str | None:
+        """What `key_get` answers in an expression: typed on static stores and HTTP lookups, else text; None for nothing."""
+        backend = self._opened(store_id)[1]
+        if isinstance(backend, ReadOnlyTable):
+            return backend.answer(key.decode("utf-8", "replace"))
+        payload = backend.key_get(key)
+        return None if payload is None else payload.decode("utf-8", "replace")
+
+    def key_exists(self, store_id: str, key: bytes | Sequence[bytes]) -> bool:
+        """Whether `key_get` finds something, an empty payload included; of several keys whether any is there, empty ones not asked."""
+        backend = self._opened(store_id)[1]
+        if isinstance(key, bytes):
+            return backend.key_exists(key)
+        return any(backend.key_exists(each) for each in key if each)
 
     def counter_get(self, store_id: str, key: bytes) -> int:
         """The number, or 0; on a data store also of a counter that has expired."""
@@ -74,7 +92,7 @@ class Lookups:
         edit_checks.number(delta)
         seen = at.backend.get(key)
         note = at.note(key, "counter_incr", seen, {"add": delta})
-        note.save(force_insert=True)
+        audit.append([note])
         with at.undone_on_refusal(note):
             number = at.backend.counter_incr(key, delta, expires)
         audit.settle(note, audit.DONE, {"add": delta, "counter": number})
@@ -115,12 +133,27 @@ class Lookups:
 
     def _opened(self, store_id: str) -> tuple[Store, Backend]:
         if store_id not in self._open:
-            store = find_store(store_id)
+            store = self._found(store_id)
             self._open[store_id] = store, access.opened(store, self.clock)
         return self._open[store_id]
 
+    def _found(self, store_id: str) -> Store:
+        """A store that the actor may not see is refused, never answered for by another one."""
+        try:
+            store = find_store(store_id)
+        except UnknownStore:
+            known = store_id or DefaultLookupStore.objects.values_list("store_id", flat=True).first() or ""
+            if not sight.current().sees(known) and Store.objects.filter(pk=known).exists():
+                require(self.actor, Permission.VIEW, known)
+            raise
+        require(self.actor, Permission.VIEW, store)
+        return store
+
     def _writing(self, store_id: str) -> Writing:
         store, backend = self._opened(store_id)
+        if not self.allow_writes:
+            raise ReadOnly("Writes are switched off for this lookup.", "Switch them on for this call.")
+        require(self.actor, Permission.EDIT, store)
         access.require_writable(store)
         access.require(store, backend, "writes")
         return Writing(self.actor, store, backend)
@@ -132,37 +165,10 @@ class Lookups:
         self.close()
 
 
-def key_get(actor: Actor, store_id: str, key: bytes) -> bytes | None:
-    """One `Lookups.key_get`."""
-    with Lookups(actor) as lookups:
-        return lookups.key_get(store_id, key)
-
-
-def key_exists(actor: Actor, store_id: str, key: bytes) -> bool:
-    """One `Lookups.key_exists`."""
-    with Lookups(actor) as lookups:
-        return lookups.key_exists(store_id, key)
-
-
-def counter_get(actor: Actor, store_id: str, key: bytes) -> int:
-    """One `Lookups.counter_get`."""
-    with Lookups(actor) as lookups:
-        return lookups.counter_get(store_id, key)
-
-
-def key_set(actor: Actor, store_id: str, key: bytes, value: bytes, expires_in: int | None = None) -> None:
-    """One `Lookups.key_set`."""
-    with Lookups(actor) as lookups:
-        lookups.key_set(store_id, key, value, expires_in)
-
-
-def counter_incr(actor: Actor, store_id: str, key: bytes, delta: int, expires_in: int | None = None) -> int:
-    """One `Lookups.counter_incr`."""
-    with Lookups(actor) as lookups:
-        return lookups.counter_incr(store_id, key, delta, expires_in)
-
-
-def key_delete(actor: Actor, store_id: str, key: bytes) -> None:
-    """One `Lookups.key_delete`."""
-    with Lookups(actor) as lookups:
-        lookups.key_delete(store_id, key)
+def unknown_note(store_id: str, version: str = "") -> str:
+    """What Stalwart does where an expression names a store that is not there; empty for the empty id."""
+    if not store_id:
+        return ""
+    if version == "0.16":
+        return "Stalwart 0.16 would answer nothing and do nothing."
+    return "Stalwart up to 0.15 would silently ask its default lookup store instead; 0.16 answers nothing."

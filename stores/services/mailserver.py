@@ -19,6 +19,7 @@ from stores.models import MailServer
 from stores.services import audit
 from stores.services.actor import Actor
 from stores.services.mailserver_http import address_of, request
+from stores.services.permissions import Permission, require
 
 BANS: Final = "server.blocked-ip."
 FOLLOW_SECONDS: Final = 5.0
@@ -57,6 +58,7 @@ def server() -> MailServer | None:
 
 def save(actor: Actor, url: str, version: str, token: str, allow_invalid_certs: bool) -> MailServer:
     """Keep address and credential; an empty token keeps the present one. Raises BadConfig(field="url", "token")."""
+    require(actor, Permission.CONFIGURE)
     address_of(url)
     present = server()
     kept = token.strip() or (str(present.secret.get("token", "")) if present and present.url == url.strip() else "")
@@ -70,6 +72,7 @@ def save(actor: Actor, url: str, version: str, token: str, allow_invalid_certs: 
 
 def forget(actor: Actor) -> None:
     """Remove address and credential."""
+    require(actor, Permission.CONFIGURE)
     MailServer.objects.all().delete()
     audit.record(actor, "mail-server-forget")
 
@@ -91,6 +94,7 @@ def bans_of(at: MailServer, address: str) -> list[Blocked]:
 
 def lift(actor: Actor, at: MailServer, address: str) -> list[Step]:
     """Delete the bans of an address, have them reloaded, and look again. Raises what the server says before anything is done."""
+    require(actor, Permission.EDIT)
     found = bans_of(at, address)
     if not found:
         return [Step(True, f"The server holds no ban of {address}")]
@@ -120,6 +124,7 @@ def maintain(actor: Actor, at: MailServer, store_id: str = "", slug: str = "") -
 
     Raises BadConfig(field="class" or "store") for what the server would take for something else.
     """
+    require(actor, Permission.BULK, store_id or None)
     if slug and slug not in choices(at.version):
         raise BadConfig(f"The server has no reset for {slug}.", f"Choose one of {', '.join(choices(at.version))}.", "class")
     if _jmap(at) and store_id:

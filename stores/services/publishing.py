@@ -15,6 +15,7 @@ from stores.errors import BadConfig, KeyNotFound, NotSupported
 from stores.models import Publication, Store
 from stores.services import audit
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 from stores.services.store_checks import STATIC
 from stores.services.tokens import TooMany
 from stores.stalwart_toml import PlannedStore
@@ -33,6 +34,7 @@ def why_not(store: Store) -> str:
 
 def add(actor: Actor, store: Store, form: str) -> tuple[Publication, str]:
     """A new address of a store and its token, which is not kept. Raises NotSupported, BadConfig(field="form")."""
+    require(actor, Permission.CONFIGURE, store)
     _require_static(store)
     if form not in FORMS:
         raise BadConfig("The format has to be list or csv.", "Choose one.", "form")
@@ -47,6 +49,7 @@ def add(actor: Actor, store: Store, form: str) -> tuple[Publication, str]:
 
 def revoke(actor: Actor, store: Store, publication_id: int) -> Publication:
     """End an address for good. Raises KeyNotFound."""
+    require(actor, Permission.CONFIGURE, store)
     found = Publication.objects.filter(store=store, pk=publication_id).first()
     if found is None:
         raise KeyNotFound("There is no such address; it may have been revoked already.")

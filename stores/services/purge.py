@@ -20,6 +20,7 @@ from stores.services import access, census, runs
 from stores.services.actor import Actor
 from stores.services.beatrows import LATE
 from stores.services.leases import Lease
+from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, overdue, record_missed, slot_id
 from stores.types import Pace
 
@@ -47,6 +48,7 @@ def start(actor: Actor, store: Store, pace: Pace = Pace.GENTLE, due_at: datetime
 
     Raises Busy, ReadOnly, NotSupported (Redis, static), and what the store says.
     """
+    require(actor, Permission.PURGE, store)
     require_purges(store)
     run = runs.create(actor, store, RunAction.PURGE, pace=pace, due_at=due_at, params=_deadline(until))
     runs.queue(run)
@@ -60,6 +62,7 @@ def run_in_foreground(
 
     If this process dies, a worker finishes the run.
     """
+    require(actor, Permission.PURGE, store)
     require_purges(store)
     run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace, params=_deadline(until)).pk)
     if run is None:
@@ -114,6 +117,7 @@ def catch_up(now: datetime | None = None) -> None:
 
 def preview(store: Store, actor: Actor) -> Preview:
     """Count the store now and say what a purge would remove; changes nothing there. Costs a census."""
+    require(actor, Permission.PURGE, store)
     require_purges(store)
     return preview_of(census.count(store, actor))
 

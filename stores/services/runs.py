@@ -20,10 +20,13 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from stores import sight
 from stores.errors import BadConfig, Busy, KeyNotFound, NotSupported
 from stores.models import ACTIVE_STATES, Heartbeat, Run, RunAction, RunState, Store
+from stores.registry import seen_only
 from stores.services import audit
 from stores.services.actor import SCHEDULE, Actor
+from stores.services.permissions import Permission, require
 from stores.types import Pace
 
 STALE: Final = timedelta(seconds=60)
@@ -113,14 +116,14 @@ def find(run_id: UUID | str) -> Run:
     except ValueError:
         key = None
     run = Run.objects.select_related("store").filter(pk=key).first() if key else None
-    if run is None:
+    if run is None or not sight.current().sees(run.store_name):
         raise KeyNotFound("There is no such run.", "Old runs are removed in time.")
     return run
 
 
 def history(store: Store | None = None, action: str = "", cursor: str = "", limit: int = 50) -> RunPage:
     """Runs of a store, of all without one; newest first, by keyset. Raises BadConfig(field="cursor")."""
-    found = Run.objects.select_related("store").order_by("-created_at", "-id")
+    found = seen_only(Run.objects.select_related("store").order_by("-created_at", "-id"), "store_name")
     if store is not None:
         found = found.filter(store=store)
     if action:
@@ -134,7 +137,7 @@ def history(store: Store | None = None, action: str = "", cursor: str = "", limi
 
 def active(store: Store | None = None, action: str = "") -> list[Run]:
     """Runs that are queued, running or paused, newest first."""
-    found = Run.objects.select_related("store").filter(state__in=ACTIVE_STATES)
+    found = seen_only(Run.objects.select_related("store").filter(state__in=ACTIVE_STATES), "store_name")
     if store is not None:
         found = found.filter(store=store)
     return list(found.filter(action=action) if action else found)
@@ -147,6 +150,7 @@ def latest(store: Store, action: str = RunAction.PURGE) -> Run | None:
 
 def request_cancel(actor: Actor, run: Run) -> Run:
     """Ask a run to stop; what has been done stays done. A waiting run ends at once, a running one after its present slice."""
+    _require_control(actor, run)
     ended = Run.objects.filter(pk=run.pk, state__in=(RunState.QUEUED, RunState.PAUSED)).update(
         state=RunState.CANCELLED, cancel_requested=True, active_key=None, finished_at=timezone.now()
     )
@@ -161,6 +165,7 @@ def request_cancel(actor: Actor, run: Run) -> Run:
 
 def request_pause(actor: Actor, run: Run) -> Run:
     """Ask a running run to stop after its present slice and keep its place. Raises NotSupported for one that is not running."""
+    _require_control(actor, run)
     if not Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(pause_requested=True):
         raise NotSupported("Only a running run can be paused.")
     audit.record(actor, f"{run.action}-pause", run.store or run.store_name, run=run)
@@ -170,6 +175,7 @@ def request_pause(actor: Actor, run: Run) -> Run:
 
 def resume(actor: Actor, run: Run) -> Run:
     """Put a paused run back into the queue, from where it stopped. Raises NotSupported for one that is not paused."""
+    _require_control(actor, run)
     found = Run.objects.filter(pk=run.pk, state=RunState.PAUSED)
     if not found.update(state=RunState.QUEUED, pause_requested=False, heartbeat_at=timezone.now(), attempts=0):
         raise NotSupported("The run is not paused.")
@@ -269,6 +275,11 @@ def eta_seconds(run: Run) -> float | None:
     if run.state != RunState.RUNNING or not run.progress or not run.seconds:
         return None
     return run.seconds * (1 - run.progress) / run.progress
+
+
+def _require_control(actor: Actor, run: Run) -> None:
+    """Who may start such a run may also cancel, pause and resume it."""
+    require(actor, Permission.BULK if run.action == RunAction.BULK else Permission.PURGE, run.store_name)
 
 
 def _step(run: Run, state: RunState, changes: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from stores.models import DefaultLookupStore, Store
 from stores.services import audit
 from stores.services.actor import Actor
 from stores.services.beatrows import LATE, purges, remove, require_purges, server_zone, sync, sync_all
+from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, in_force_since, missed_runs, overdue, record_missed, scheduled_stores, slot_id
 from stores.types import Pace
 
@@ -113,6 +114,7 @@ def set_schedule(actor: Actor, store: Store, frequency: str, paused: bool = Fals
     Raises BadConfig (field minute, hour, weekday, frequency or pace) and NotSupported for a store that needs no purge; then
     nothing has changed.
     """
+    require(actor, Permission.CONFIGURE, store)
     text = frequency.strip()
     plain = str(cron.parse(text)) if text else ""
     if plain:

@@ -13,10 +13,14 @@ from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
-from stores.errors import BadConfig, KeyNotFound, StoreError
-from stores.models import ApiToken, Store
+from stores.errors import BadConfig, Forbidden, KeyNotFound, StoreError
+from stores.models import ApiToken
+from stores.registry import visible_stores
 from stores.services import audit
-from stores.services.actor import Actor
+from stores.services.actor import Actor, rights_of
+from stores.services.permissions import Permission, allows
+from stores.services.permissions import require as require_permission
+from stores.services.rights import Rights, of_scopes
 
 PREFIX: Final = "kva_"
 SCOPES: Final = ("read", "edit", "purge", "admin")
@@ -25,11 +29,10 @@ PER_MINUTE: Final = 600
 API: Final = "api"
 
 
-class NotAllowed(StoreError):
+class NotAllowed(Forbidden):
     """The token is good, but not for this."""
 
     code = "not-allowed"
-    status = 403
 
 
 class TooMany(StoreError):
@@ -48,13 +51,16 @@ def issue(
     wrong = [scope for scope in scopes if scope not in SCOPES]
     if wrong or not scopes:
         raise BadConfig(f"A token needs scopes out of {', '.join(SCOPES)}.", "Choose at least one.", "scopes")
-    unknown = set(stores) - set(Store.objects.filter(pk__in=stores).values_list("pk", flat=True))
+    unknown = set(stores) - set(visible_stores().filter(pk__in=stores).values_list("pk", flat=True))
     if unknown:
         raise BadConfig(f"There is no store {sorted(unknown)[0]}.", "Choose stores that are defined.", "stores")
     if expires_at is not None and expires_at <= timezone.now():
         raise BadConfig("The token would have expired already.", "Choose a later time.", "expires_at")
     if actor.user_id is None:
         raise BadConfig("A token belongs to an account.", "Make it signed in.", "owner")
+    if actor.via == API:
+        raise NotAllowed("A token cannot make tokens.", "Make it on the page, signed in.")
+    require_permission(actor, Permission.VIEW)
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         token = ApiToken.objects.create(
@@ -71,9 +77,9 @@ def issue(
 
 
 def revoke(actor: Actor, token_id: int) -> ApiToken:
-    """End a token for good. Raises KeyNotFound; ending it twice changes nothing."""
+    """End a token for good; those of others only as an administrator. Raises KeyNotFound; ending it twice changes nothing."""
     token = ApiToken.objects.filter(pk=token_id).first()
-    if token is None:
+    if token is None or (token.owner_id != actor.user_id and not allows(actor, Permission.ADMIN)):
         raise KeyNotFound("There is no such token.")
     if token.revoked_at is None:
         with transaction.atomic():
@@ -83,25 +89,31 @@ def revoke(actor: Actor, token_id: int) -> ApiToken:
     return token
 
 
-def listed() -> list[ApiToken]:
-    """All tokens, newest first, ended ones included."""
-    return list(ApiToken.objects.select_related("owner"))
+def listed(actor: Actor) -> list[ApiToken]:
+    """The actor's tokens, for an administrator those of everybody; newest first, ended ones included."""
+    found = ApiToken.objects.select_related("owner")
+    return list(found if allows(actor, Permission.ADMIN) else found.filter(owner=actor.user_id))
 
 
 def find(secret: str) -> ApiToken | None:
     """The living token of a secret whose owner may sign in, or None. Two queries, one a day more to note the use."""
     if not secret.startswith(PREFIX) or len(secret) > 100:
         return None
-    token = ApiToken.objects.select_related("owner").filter(digest=_digest(secret), revoked_at=None, owner__is_active=True).first()
+    token = ApiToken.objects.select_related("owner__account").filter(digest=_digest(secret), revoked_at=None, owner__is_active=True).first()
     if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
         return None
     _count(token)
     return token
 
 
+def rights(token: ApiToken) -> Rights:
+    """What the owner may do now, cut to the scopes and stores of the token."""
+    return rights_of(token.owner).cut(of_scopes(token.scopes), frozenset(token.stores) or None)
+
+
 def actor_of(token: ApiToken, address: str | None) -> Actor:
     """The owner, acting through the token."""
-    return Actor(f"{token.owner.get_username()} ({token.name})"[:150], API, token.owner_id, address)
+    return Actor(f"{token.owner.get_username()} ({token.name})"[:150], API, token.owner_id, address, rights(token))
 
 
 def require(token: ApiToken, scope: str, store_id: str = "") -> None:

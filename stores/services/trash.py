@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from django.utils import timezone
 
+from stores import sight
 from stores.backends.base import Backend
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
 from stores.models import Store, TrashEntry
+from stores.registry import seen_only
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 from stores.services.rows import Row, row_of
 from stores.services.trash_rows import DELETED, OVERWRITTEN, entry_of, kept_days
 from stores.services.writing import Writing, writing
@@ -80,7 +83,7 @@ class RestoreOutcome:
 
 def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int = 100) -> TrashPage:
     """One keyset page, newest first. Raises BadConfig(field="cursor")."""
-    found = TrashEntry.objects.select_related("store").order_by("-id")
+    found = seen_only(TrashEntry.objects.select_related("store").order_by("-id"), "store_id")
     if filter.store_id:
         found = found.filter(store_id=filter.store_id)
     if filter.class_slug:
@@ -103,7 +106,7 @@ def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int
 def find(trash_id: int) -> TrashRow:
     """One thing in the trash. Raises KeyNotFound."""
     trash = TrashEntry.objects.select_related("store").filter(pk=trash_id).first()
-    if trash is None:
+    if trash is None or not sight.current().sees(trash.store_id):
         raise KeyNotFound("This is no longer in the trash.", f"Things stay there for {kept_days()} days.")
     return _row(trash)
 
@@ -128,11 +131,13 @@ def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
 def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False) -> list[RestoreOutcome]:
     """Restore each by itself, in the order given; one that cannot be restored does not stop the others.
 
-    A store is opened once for all of its neighbours in the list. Raises ReadOnly, and what opening a store raises.
+    A store is opened once for all of its neighbours in the list. Raises Forbidden, ReadOnly, and what opening a store raises.
     """
     ids = list(trash_ids)
-    found = TrashEntry.objects.select_related("store").in_bulk(ids)
+    found = seen_only(TrashEntry.objects.select_related("store"), "store_id").in_bulk(ids)
     outcomes: list[RestoreOutcome] = []
+    for store_id in {trash.store_id for trash in found.values()}:
+        require(actor, Permission.EDIT, store_id)
     for store, group in groupby(ids, key=lambda trash_id: found[trash_id].store if trash_id in found else None):
         if store is None:
             outcomes += [RestoreOutcome(trash_id, "failed", "This is no longer in the trash.") for trash_id in group]

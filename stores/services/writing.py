@@ -19,6 +19,7 @@ from stores.models import AuditEntry, Run, Store, TrashEntry
 from stores.services import audit
 from stores.services.access import open_for_write
 from stores.services.actor import Actor
+from stores.services.permissions import Permission, require
 from stores.services.rows import Row, as_stored, row_of, same_row, settle, store_kind
 from stores.services.trash_rows import DELETED, new_entry
 from stores.types import ABSENT, ANYTHING, Entry, Expect, Expected, Kind
@@ -94,7 +95,7 @@ class Writing:
         with transaction.atomic():
             if saved is not None:
                 saved.save(force_insert=True)
-            note.save(force_insert=True)
+            audit.append([note])
         with self.undone_on_refusal(note, saved):
             result = act(seen, ABSENT if seen is None else seen)
         row = self.row(result or Entry(key, Kind.UNKNOWN))
@@ -125,7 +126,9 @@ class Writing:
                 if saved is not None:
                     saved.delete()
                 audit.settle(note, audit.outcome_of(error))
-            raise self.shown(error) from None
+            shown = self.shown(error)
+            shown.on_record = True
+            raise shown from None
 
     def shown(self, error: StoreError) -> StoreError:
         """A conflict with the kind of its present row settled, for showing both versions; other errors as they are."""
@@ -136,6 +139,7 @@ class Writing:
 
 @contextmanager
 def writing(actor: Actor, store: Store, run: Run | None = None) -> Iterator[Writing]:
-    """Open a store for writing. Raises ReadOnly, NotSupported, and what opening raises."""
+    """Open a store for writing. Raises Forbidden, ReadOnly, NotSupported, and what opening raises."""
+    require(actor, Permission.EDIT if run is None else Permission.BULK, store)
     with open_for_write(store) as backend:
         yield Writing(actor, store, backend, run)

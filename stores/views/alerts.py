@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from stores.errors import BadConfig, NotSupported
 from stores.forms.alerts import AlertForm
-from stores.models import Store
 from stores.models.alert import AlertRule
+from stores.registry import visible_stores
 from stores.services import alerts as service
 from stores.services.alert_checks import KINDS
 from stores.views.common import actor_of, go, page, posted, show
@@ -43,7 +43,7 @@ def alert(request: HttpRequest, rule_id: int | None = None) -> HttpResponse:
                 actor_of(request),
                 rule or AlertRule(),
                 kind=data["kind"],
-                store=Store.objects.filter(pk=data["store"]).first() if data["store"] else None,
+                store=visible_stores().filter(pk=data["store"]).first() if data["store"] else None,
                 threshold=data["threshold"],
                 class_slug=data["class_slug"],
                 emails=data["emails"],
@@ -67,7 +67,7 @@ def alert_act(request: HttpRequest, rule_id: int, act: str) -> HttpResponse:
         service.mute(actor_of(request), rule, int(hours) if hours.isascii() and hours.isdigit() and len(hours) < 6 else -1)
         return go(request, "stores:alerts", "The rule says nothing for now." if rule.muted_until else "The rule speaks again.")
     if act == "test":
-        service.send_test(rule)
+        service.send_test(actor_of(request), rule)
         return go(request, "stores:alerts", "A test message was sent.")
     if act == "delete":
         service.delete(actor_of(request), rule)

@@ -20,9 +20,8 @@ P = ParamSpec("P")
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in user and the client's address."""
-    user = request.user
-    return Actor(user.get_username(), PAGE, user.pk, request.META.get("REMOTE_ADDR") or None)
+    """The signed-in user with its rights, and the client's address."""
+    return Actor.of_user(request.user, PAGE, request.META.get("REMOTE_ADDR") or None)
 
 
 def wants_fragment(request: HttpRequest) -> bool:

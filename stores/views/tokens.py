@@ -26,9 +26,8 @@ def tokens(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         context |= _made(request, form)
         status = 200 if "secret" in context else 422
-    response = show(
-        request, TEMPLATE, context | {"tokens": service.listed(), "base": request.build_absolute_uri("/api/v1/")}, status=status
-    )
+    context |= {"tokens": service.listed(actor_of(request)), "base": request.build_absolute_uri("/api/v1/")}
+    response = show(request, TEMPLATE, context, status=status)
     add_never_cache_headers(response)
     return response
 

@@ -29,8 +29,8 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 def owner(db: None, django_user_model: Any) -> Actor:
-    user = django_user_model.objects.create_user("ana", password="not used here")
-    return Actor("ana", "page", user.pk)
+    user = django_user_model.objects.create_superuser("ana", password="not used here")
+    return Actor.of_user(user)
 
 
 def caller(owner: Actor, *scopes: str, stores: tuple[str, ...] = ()) -> Call:

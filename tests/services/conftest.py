@@ -18,10 +18,11 @@ from stores.models import Store
 from stores.registry import open_store
 from stores.services import definitions
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from stores.types import Entry, Kind
 from tests.fixtures_path import FIXTURES
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 _numbers = itertools.count()
 

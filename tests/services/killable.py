@@ -28,9 +28,10 @@ from stores.services.bulk_change import Do, make_change  # noqa: E402
 from stores.services.bulk_preview import Confirmed  # noqa: E402
 from stores.services.bulk_record import Record  # noqa: E402
 from stores.services.filters import KeyFilter  # noqa: E402
+from stores.services.rights import EVERYTHING  # noqa: E402
 from stores.types import Pace  # noqa: E402
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 runs.queue = lambda run: None  # no broker here: the orders say who works
 
 

@@ -68,7 +68,7 @@ def test_a_purge_stops_at_its_time_and_the_next_one_does_the_rest(memory: Store,
 @pytest.mark.usefixtures("db")
 def test_the_page_and_its_field(memory: Store, django_user_model: Any) -> None:
     client = Client()
-    client.force_login(django_user_model.objects.create_user("ana", password="correct horse"))
+    client.force_login(django_user_model.objects.create_superuser("ana", password="correct horse"))
     refused = client.post("/stores/mem/purge/start/", {"pace": "gentle", "until": "25:00"})
     assert refused.status_code == 422
     assert "not a time of day" in refused.content.decode()

@@ -111,7 +111,7 @@ def test_the_credential_is_encrypted_and_kept_only_for_the_same_address(db: None
 
 @pytest.fixture
 def client(db: None, django_user_model: type) -> Client:
-    user = django_user_model.objects.create_user("ana", password="correct horse")  # type: ignore[attr-defined]
+    user = django_user_model.objects.create_superuser("ana", password="correct horse")  # type: ignore[attr-defined]
     found = Client()
     found.force_login(user)
     return found

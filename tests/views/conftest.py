@@ -14,10 +14,11 @@ import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
 from stores.models import Store
 from stores.services import definitions
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from tests.fixtures_path import FIXTURES
 from tests.services.conftest import new_memory
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def _fresh_cache() -> None:
 @pytest.fixture
 def client(db: None, django_user_model: type) -> Client:
     """Signed in as ana."""
-    user = django_user_model.objects.create_user("ana", password="correct horse")  # type: ignore[attr-defined]
+    user = django_user_model.objects.create_superuser("ana", password="correct horse")  # type: ignore[attr-defined]
     client = Client()
     client.force_login(user)
     return client

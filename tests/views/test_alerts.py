@@ -12,10 +12,11 @@ from stores.models import Store
 from stores.models.alert import AlertRule
 from stores.services import alerts, census
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from tests.services.conftest import plant
 from tests.views.pages import assert_sound, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 
 @pytest.fixture(autouse=True)

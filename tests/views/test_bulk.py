@@ -15,10 +15,11 @@ from django.urls import reverse
 from stores.models import AuditEntry, Run, RunState, Store, TrashEntry
 from stores.services import bulk, bulk_undo, definitions
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from tests.services.conftest import everything, new_memory, plant, plant_counter, soon
 from tests.views.pages import assert_sound, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 KEYS = "/stores/mem/keys/"
 BULK = "/stores/mem/bulk/"
 SCOPE = "prefix=757365723a"

@@ -13,11 +13,12 @@ from django.utils import timezone
 from stores.models import Census, Run, Store
 from stores.services import census
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from stores.templatetags.kv_charts import ceiling, columns, rows, signed, signed_size
 from tests.services.conftest import plant, plant_counter
 from tests.views.pages import assert_sound, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 
 def at(store: Store, name: str = "growth", query: str = "") -> str:

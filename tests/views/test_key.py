@@ -15,12 +15,13 @@ from stores.models import AuditEntry, Store, TrashEntry
 from stores.services import definitions
 from stores.services.actor import Actor
 from stores.services.browse import read_key
+from stores.services.rights import EVERYTHING
 from stores.services.rows import Row
 from stores.types import Kind
 from tests.services.conftest import opened, plant, plant_counter, plant_raw
 from tests.views.pages import assert_sound, read, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 LOGIN = bytes.fromhex("05cb007114000000000000510e")
 ODD = [b"", b"\x00", b"\xff\xfe\x00", b"-", b"~", "schlüssel".encode(), b"k" * 1000, b"a/b?c#d%e"]
 

@@ -17,11 +17,12 @@ from stores.services import census, definitions
 from stores.services.actor import Actor
 from stores.services.browse import list_keys, read_key
 from stores.services.filters import KeyFilter
+from stores.services.rights import EVERYTHING
 from stores.templatetags.kv_bytes import token
 from tests.services.conftest import plant, plant_counter, plant_raw
 from tests.views.pages import assert_sound, read, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 
 def address(store: Store, query: str = "") -> str:

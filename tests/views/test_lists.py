@@ -15,10 +15,11 @@ from stores.services import audit, census, definitions, edit
 from stores.services.actor import Actor
 from stores.services.browse import list_keys, read_key
 from stores.services.filters import KeyFilter
+from stores.services.rights import EVERYTHING
 from tests.services.conftest import new_memory, plant, plant_counter
 from tests.views.pages import assert_sound, read, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 
 # overview and store
@@ -194,7 +195,7 @@ def test_codes_in_the_trash_stay_hidden(client: Client, captured: Callable[..., 
 def test_the_audit_is_paged_by_keyset_and_filtered(client: Client, memory: Store) -> None:
     AuditEntry.objects.all().delete()
     for number in range(230):
-        audit.record(ACTOR if number % 2 else Actor("bob", "command line"), "edit", memory, key=f"{number:04x}")
+        audit.record(ACTOR if number % 2 else Actor("bob", "command line", rights=EVERYTHING), "edit", memory, key=f"{number:04x}")
     seen = 0
     address = reverse("stores:audit")
     for _ in range(5):
@@ -215,7 +216,7 @@ def test_the_audit_is_paged_by_keyset_and_filtered(client: Client, memory: Store
 
 
 def test_signing_in_and_out(db: None, django_user_model: type) -> None:
-    django_user_model.objects.create_user("ana", password="correct horse")  # type: ignore[attr-defined]
+    django_user_model.objects.create_superuser("ana", password="correct horse")  # type: ignore[attr-defined]
     client = Client()
     page = client.get("/sign-in/?next=/trash/")
     assert_sound(page)
@@ -276,7 +277,7 @@ def test_a_mistake_of_ours_has_a_page_too(client: Client, memory: Store, monkeyp
 @override_settings(DEBUG=False)
 def test_a_form_without_its_token_has_a_page(memory: Store, django_user_model: type) -> None:
     client = Client(enforce_csrf_checks=True)
-    client.force_login(django_user_model.objects.create_user("ana"))  # type: ignore[attr-defined]
+    client.force_login(django_user_model.objects.create_superuser("ana"))  # type: ignore[attr-defined]
     response = client.post(reverse("stores:count", args=["mem"]))
     assert response.status_code == 403
     assert "The form was too old" in text_of(response)

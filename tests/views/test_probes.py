@@ -16,9 +16,10 @@ from pytest_django.fixtures import Settings
 from stores.models import Heartbeat, Run, Store
 from stores.services import census, purge, runs
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from tests.services.conftest import new_memory, plant, plant_counter
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 OLD, LATER = 1_000, 2_000_000_000
 LABELS = ("store", "type", "class", "part", "action", "state")
 

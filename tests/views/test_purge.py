@@ -13,10 +13,11 @@ from stores.models import Run, RunAction, RunState, Store
 from stores.services import census, definitions, purge, runs
 from stores.services.actor import Actor
 from stores.services.browse import read_key
+from stores.services.rights import EVERYTHING
 from tests.services.conftest import plant, plant_counter
 from tests.views.pages import assert_sound, read, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 OLD, LATER = 1_000, 2_000_000_000
 FAILED_LOGIN = bytes.fromhex("05cb007114000000000000510e")
 

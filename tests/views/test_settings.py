@@ -12,12 +12,13 @@ from django.urls import reverse
 from stores.models import AuditEntry, Store
 from stores.services import definitions
 from stores.services.actor import Actor
+from stores.services.rights import EVERYTHING
 from stores.services.store_settings import MASK, fields_of
 from tests.fixtures_path import FIXTURES
 from tests.services.conftest import new_memory
 from tests.views.pages import assert_sound, read, text_of
 
-ACTOR = Actor("ana", "page")
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
 SECRET = "s3cret-Passw0rd"
 REDIS = {"set_redis-type": "single", "set_urls": f"redis://:{SECRET}@127.0.0.1:1/0"}
 
