@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from stores.errors import BadConfig, StoreError
 from stores.models import DefaultLookupStore, MailServer, Store
 from stores.services import find as finding
-from stores.services import mailserver
+from stores.services import mailserver, unban
 from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
 from stores.services.verdict import Verdict, judge
@@ -53,18 +53,18 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 
 def lifted(request: HttpRequest, at: MailServer | None, address: str) -> dict[str, Any]:
-    """First what bans the server holds of an address; with `confirmed` they are deleted, reloaded and looked for again."""
+    """First what bans the server holds of an address and what counts against it; with `confirmed` bans are lifted, counters reset."""
     if at is None:
         raise BadConfig("No mail server is set.", "Give its address and credential under Settings, Mail server.", "lift")
     shown: dict[str, Any] = {"address": address}
     try:
         if request.POST.get("confirmed"):
-            return shown | {"steps": mailserver.lift(actor_of(request), at, address)}
-        return shown | {"bans": mailserver.bans_of(at, address)}
+            return shown | {"done": unban.lift(actor_of(request), at, address)}
+        return shown | {"plan": unban.plan(at, address)}
     except ValueError:
         raise BadConfig("This is no address.", "Look for an IP or a network.", "lift") from None
     except StoreError as error:
-        return shown | {"steps": [mailserver.Step(False, str(error))]}
+        return shown | {"done": unban.Lifted((mailserver.Step(False, str(error)),), "")}
 
 
 def parts(verdict: Verdict, stores: dict[str, Store]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,10 +11,12 @@ from django.test import Client
 
 from stores.errors import BadConfig, StoreRefused, StoreUnavailable
 from stores.models import AuditEntry, MailServer, Store
-from stores.services import mailserver
+from stores.services import mailserver, unban
 from tests.servers.stalwart import Stalwart, stalwart
-from tests.services.conftest import ACTOR, new_memory
+from tests.services.conftest import ACTOR, new_memory, plant_counter, stored
+from tests.services.test_limited import IP
 from tests.views.pages import assert_sound, text_of
+from tests.views.test_limited import field
 
 pytestmark = pytest.mark.django_db
 
@@ -141,7 +144,9 @@ def test_the_page_saves_tests_maintains_and_forgets(client: Client, far: Stalwar
 
 def test_a_ban_is_lifted_from_the_3_a_m_page(client: Client, far: Stalwart) -> None:
     memory: Store = new_memory("mem")
-    assert memory.pk
+    now = int(time.time())
+    counter = b"\x05" + IP + (now // 86400).to_bytes(8, "big")
+    plant_counter(memory, counter, 37, (now // 86400 + 1) * 86400)
     define(far, "0.11")
     ban(far, "0.11", "203.0.113.20")
     page = client.get("/3am/?q=203.0.113.20")
@@ -150,7 +155,37 @@ def test_a_ban_is_lifted_from_the_3_a_m_page(client: Client, far: Stalwart) -> N
     preview = client.post("/3am/", {"q": "203.0.113.20", "lift": "203.0.113.20"})
     assert_sound(preview)
     assert "server.blocked-ip.203.0.113.20" in text_of(preview) and far.loaded
+    assert "Then 1 counter of its running windows" in text_of(preview) and stored(memory, counter) is not None
     done = client.post("/3am/", {"q": "203.0.113.20", "lift": "203.0.113.20", "confirmed": "yes"})
     assert_sound(done)
     assert "no ban of it is left" in text_of(done) and not far.loaded
+    assert "Failed logins in mem reset" in text_of(done) and stored(memory, counter) is None
+    back = client.post("/3am/", {"q": "203.0.113.20", "undo": field(done.content.decode(), "undo")})
+    assert_sound(back)
+    assert stored(memory, counter) is not None
     assert client.post("/3am/", {"q": "x", "lift": "nonsense"}).status_code == 422
+
+
+def test_counters_stay_where_the_ban_could_not_be_lifted(db: None, far: Stalwart, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = new_memory("mem")
+    now = int(time.time())
+    counter = b"\x05" + IP + (now // 86400).to_bytes(8, "big")
+    plant_counter(memory, counter, 37, (now // 86400 + 1) * 86400)
+    at = define(far, "0.16")
+    ban(far, "0.16", "203.0.113.20")
+    monkeypatch.setattr(mailserver, "lift", lambda *_: [mailserver.Step(False, "still banned")])
+    lifted = unban.lift(ACTOR, at, "203.0.113.20")
+    assert [step.ok for step in lifted.steps] == [False] and not lifted.undo
+    assert stored(memory, counter) is not None
+
+
+def test_a_store_that_keeps_its_counters_is_told(db: None, far: Stalwart) -> None:
+    memory = new_memory("mem")
+    now = int(time.time())
+    plant_counter(memory, b"\x05" + IP + (now // 86400).to_bytes(8, "big"), 37, (now // 86400 + 1) * 86400)
+    Store.objects.filter(pk="mem").update(read_only=True)
+    at = define(far, "0.11")
+    ban(far, "0.11", "203.0.113.20")
+    assert len(unban.plan(at, "203.0.113.20").counters) == 1
+    lifted = unban.lift(ACTOR, at, "203.0.113.20")
+    assert [step.ok for step in lifted.steps] == [True, True, True, False] and "read only" in lifted.steps[-1].text
