@@ -61,7 +61,6 @@ ROWS_OF_STEP: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 2000}
 ROWS_OF_PAGE: Final = 5000
 BYTES_OF_STEP: Final = 2_000_000
 """Where a page or step ends early, far below the 10 MB and 5 s that a transaction may take."""
-MOST_SETTINGS: Final = 10_000
 SAMPLE: Final = 50
 """Settings whose names are looked at to tell the server's version."""
 READERS: Final = 3
@@ -198,7 +197,7 @@ class FoundationDBBackend(DataStoreBackend):
         sample, newer = fdbclient.run(self.options, look)
         return guess_version({"m", "y", *("z" if newer else "")}, sample)
 
-    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+    def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
         """Settings of table `s`, plain text on both sides; None without any, and in 0.16, where it holds objects."""
         if self.version.startswith("0.16"):
             return None
@@ -210,7 +209,7 @@ class FoundationDBBackend(DataStoreBackend):
                 return None
             found: list[Pair] = []
             for start in (prefix.encode() for prefix in prefixes):
-                found += islice(_rows(view, table, start, prefix_end(start), 1000), MOST_SETTINGS)
+                found += islice(_rows(view, table, start, prefix_end(start), 1000), most)
             return found
 
         rows = fdbclient.run(self.options, read)

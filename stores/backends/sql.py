@@ -45,8 +45,6 @@ MALFORMED: Final = "(length(m.v) < 16 AND (length(m.v) < 8 OR substr(m.v, 1, 8) 
 
 LOCK_BYTES: Final = (b"\x14", b"\x20")
 """Keys of locks lie in this range in every version, so a purge fetches only these keys to ask `is_lock`."""
-MOST_SETTINGS: Final = 10_000
-"""Settings of the server that are read for one prefix."""
 NAMED_CORRUPT: Final = 10
 """Malformed keys that one step of a purge names."""
 NUMBER_SIZE: Final = 8
@@ -216,12 +214,12 @@ class SQLBackend(DataStoreBackend):
         sample = self._query(f"SELECT k FROM {SETTINGS} LIMIT 50") if SETTINGS in names else []
         return guess_version(names, [as_key(row[0]) for row in sample])
 
-    def server_settings(self, prefixes: Sequence[str]) -> dict[str, str] | None:
+    def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
         """Settings of table `s`, plain text on both sides; None without that table, and in 0.16, where it holds objects."""
         if self.version.startswith("0.16") or SETTINGS not in self.table_names():
             return None
         starts = [prefix.encode() for prefix in prefixes]
-        rows = [row for start in starts for row in self._ordered(SETTINGS, "k, v", start, prefix_end(start), MOST_SETTINGS)]
+        rows = [row for start in starts for row in self._ordered(SETTINGS, "k, v", start, prefix_end(start), most)]
         return {as_key(key).decode(errors="replace"): as_key(value).decode(errors="replace") for key, value in rows}
 
     # writing

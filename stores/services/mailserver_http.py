@@ -3,37 +3,76 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import json
-import ssl
-from contextlib import closing
+import time
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from stores.errors import BadConfig, StoreRefused, StoreUnavailable
+from stores.backends.httpwire import Limits, checked, exchange
+from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
 from stores.models import MailServer
 
 TIMEOUT_SECONDS: Final = 10.0
 MOST_BYTES: Final = 8 << 20
+PIECE: Final = 65_536
 
 
-def request(server: MailServer, method: str, path: str, body: object = None) -> Any:
-    """The JSON of the answer. Raises StoreUnavailable, StoreRefused (login, permission, no such thing), BadConfig (address)."""
-    host, port, secure, base = address_of(server.url)
+class LoginRefused(StoreRefused):
+    """The server does not know the credential (401)."""
+
+
+class NotAllowed(StoreRefused):
+    """The account may not do that (403)."""
+
+
+class NoSuchThing(StoreRefused):
+    """The server has no such address (404)."""
+
+
+class Unusable(StoreRefused):
+    """What answers is not the management interface: a redirect, too large an answer, or no JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one request, or of several that share a deadline. `deadline` in monotonic seconds; None: ten seconds from now."""
+
+    deadline: float | None = None
+    allow_private: bool = True
+    """Whether addresses of this machine and of private networks may be reached."""
+    private_fix: str = "Give another address."
+    most_bytes: int = MOST_BYTES
+
+
+DEFAULT_BOUNDS: Final = Bounds()
+
+
+def request(server: MailServer, method: str, path: str, body: object = None, bounds: Bounds = DEFAULT_BOUNDS) -> Any:
+    """The JSON of the answer. Blocks up to the deadline.
+
+    Raises StoreUnavailable, StoreRefused (as LoginRefused, NotAllowed, NoSuchThing or Unusable where it is one), BadConfig (address).
+    """
+    host, _, _, _ = address_of(server.url)
     payload = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": _authorization(server), "Accept": "application/json", "Content-Type": "application/json"}
+    began = time.monotonic()
+    deadline = began + TIMEOUT_SECONDS if bounds.deadline is None else bounds.deadline
+    limits = Limits(max(1.0, round(deadline - began)), bounds.allow_private, bounds.private_fix, server.allow_invalid_certs)
+    parts = checked(server.url.strip().rstrip("/") + path)
+    raw = bytearray()
+    with exchange(parts, limits, deadline, headers, method, payload) as response:
+        if refused := _refusal(response.status, host):
+            raise refused
+        while piece := response.read1(PIECE):
+            raw += piece
+            if len(raw) > bounds.most_bytes:
+                words = f"{host} answers with more than {bounds.most_bytes >> 20} MiB."
+                raise Unusable(words, "Is this the address of Stalwart's management interface?")
     try:
-        with closing(_connection(host, port, secure, server.allow_invalid_certs)) as connection:
-            connection.request(method, base + path, payload, headers)
-            response = connection.getresponse()
-            status, raw = response.status, response.read(MOST_BYTES + 1)
-    except ssl.SSLError:
-        raise StoreUnavailable(f"TLS with {host} failed.", "Check the certificate, or allow invalid ones for this server.") from None
-    except (TimeoutError, OSError, http.client.HTTPException) as error:
-        raise StoreUnavailable(
-            f"The mail server at {host} did not answer ({type(error).__name__}).", "Check its address and port."
-        ) from None
-    return _answer(status, raw, host)
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise Unusable(f"{host} did not answer in JSON.", "Is this the address of Stalwart's management interface?") from None
 
 
 def address_of(url: str) -> tuple[str, int, bool, str]:
@@ -49,16 +88,6 @@ def address_of(url: str) -> tuple[str, int, bool, str]:
     return parts.hostname, port or (443 if secure else 80), secure, parts.path.rstrip("/")
 
 
-def _connection(host: str, port: int, secure: bool, unchecked: bool) -> http.client.HTTPConnection:
-    if not secure:
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-    context = ssl.create_default_context()
-    if unchecked:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
-
-
 def _authorization(server: MailServer) -> str:
     token = str(server.secret.get("token", ""))
     if ":" in token:
@@ -66,15 +95,19 @@ def _authorization(server: MailServer) -> str:
     return f"Bearer {token}"
 
 
-def _answer(status: int, raw: bytes, host: str) -> Any:
-    if status in (401, 403):
-        said = "does not accept the credential" if status == 401 else "does not allow that to this account"
-        raise StoreRefused(f"{host} {said}.", "Check the token and its permissions under Settings, Mail server.")
+def _refusal(status: int, host: str) -> StoreError | None:
+    """The error of a status that is none of success."""
+    if 200 <= status < 300:
+        return None
+    fix = "Check the credential and the permissions of its account."
+    if status == 401:
+        return LoginRefused(f"{host} does not accept the credential.", fix)
+    if status == 403:
+        return NotAllowed(f"{host} does not allow that to this account.", fix)
     if status == 404:
-        raise StoreRefused(f"{host} knows no such thing (404).", "Check the store's id and the version of the server.")
-    if not 200 <= status < 300 or len(raw) > MOST_BYTES:
-        raise StoreUnavailable(f"{host} answered with status {status}.", "Look at the server's log.")
-    try:
-        return json.loads(raw)
-    except ValueError:
-        raise StoreRefused(f"{host} did not answer in JSON.", "Is this the address of Stalwart's management interface?") from None
+        return NoSuchThing(f"{host} knows no such thing (404).", "Check the store's id and the version of the server.")
+    if 300 <= status < 400:
+        return Unusable(
+            f"{host} sends elsewhere (status {status}).", "Give the final address: a credential is never sent along a redirect."
+        )
+    return StoreUnavailable(f"{host} answered with status {status}.", "Look at the server's log.")

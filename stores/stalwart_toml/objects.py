@@ -35,6 +35,10 @@ _LIFETIMES: Final = {
     ("OidcProvider", "userCodeExpiry"): "oauth",
     ("Jmap", "uploadTtl"): "quota-blob",
 }
+LIMIT_FIELDS: Final[Mapping[str, frozenset[str]]] = {
+    kind: frozenset(field for owner, field in (*_RATES, *_LIFETIMES) if owner == kind) for kind, _ in (*_RATES, *_LIFETIMES)
+}
+"""Singletons that hold limits -> the fields that are read; others in them are secret."""
 _HTTP: Final = {
     "url": "url",
     "enable": "enable",

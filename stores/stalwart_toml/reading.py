@@ -7,7 +7,7 @@ from typing import Any
 
 from stores.errors import BadConfig
 from stores.stalwart_toml.document import Document, Setting
-from stores.stalwart_toml.merge import merge_settings
+from stores.stalwart_toml.merge import LOCAL_KEYS, is_local, merge_settings
 from stores.stalwart_toml.objects import plan_from_config_json, plan_from_objects, registry_objects
 from stores.stalwart_toml.parser import parse
 from stores.stalwart_toml.plan import ImportPlan
@@ -54,6 +54,11 @@ def _read_json(data: Any, source: str) -> ImportPlan:
         return plan_from_objects(objects, source)
     if isinstance(data, Mapping) and isinstance(data.get("@type"), str):
         return plan_from_config_json(data, source)
+    whole = read_table(data.get("settings")) if isinstance(data, Mapping) else None
+    if whole is not None:
+        # together as a running server has them: what belongs to its file holds macros, what comes from its data store does not
+        mixed = {name: Setting(value, from_database=not is_local(name, LOCAL_KEYS)) for name, value in sorted(whole.items())}
+        return plan_from_settings(Document(mixed), source, "settings")
     table = read_table(data)
     if table is not None:
         settings = {name: Setting(value, from_database=True) for name, value in sorted(table.items())}

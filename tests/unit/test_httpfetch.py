@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from stores.backends.http import HttpBackend
-from stores.backends.httpfetch import fetch, forbidden
+from stores.backends.httpfetch import fetch
+from stores.backends.httpwire import forbidden
 from stores.codecs.httplists import HttpOptions
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 from stores.types import Kind
