@@ -1,6 +1,20 @@
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
+from django.utils.translation import gettext
+
+from stores.texts import TRANSLATOR
 
 
 class StoresConfig(AppConfig):
     name = "stores"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Translate the texts of pure modules; guard the audit's table around migrations; put sign-ins into the audit."""
+        TRANSLATOR.lookup = gettext
+        guards = import_module("stores.models.guards")
+        pre_migrate.connect(guards.remove, sender=self, dispatch_uid="audit guards")
+        post_migrate.connect(guards.install, sender=self, dispatch_uid="audit guards")
+        import_module("stores.services.signins").connect()

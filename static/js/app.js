@@ -43,7 +43,7 @@
     const boxes = picks(list);
     const picked = boxes.filter((box) => box.checked);
     boxes.forEach((box) => box.closest("tr")?.classList.toggle("is-picked", box.checked));
-    all("[data-kv-picked]", list).forEach((out) => { out.textContent = out.dataset.kvPicked.replace("#", picked.length.toLocaleString("en")); });
+    all("[data-kv-picked]", list).forEach((out) => { out.textContent = out.dataset.kvPicked.replace("#", picked.length.toLocaleString(root.lang)); });
     const head = list.querySelector("input[data-kv-pick-all]");
     if (head) {
       head.hidden = false;
@@ -79,11 +79,13 @@
   });
 
   // Times: the countdown of a key and the ages on a page that stays open.
-  const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const said = document.body.dataset;
+  const signs = said.kvUnits.split(" ");
+  const units = [86400, 3600, 60, 1].map((length, index) => [length, signs[index]]);
   const span = (seconds) => {
     if (seconds >= 8640000) return null;
     const index = units.findIndex(([length]) => seconds >= length);
-    if (index < 0) return "0 s";
+    if (index < 0) return `0 ${signs[3]}`;
     const [length, unit] = units[index];
     const [smaller, smallUnit] = units[index + 1] ?? [1, ""];
     const tail = Math.floor((seconds % length) / smaller);
@@ -98,12 +100,12 @@
       const left = Math.max(0, Math.round(timer.dataset.kvUntil - now));
       const days = Math.floor(left / 86400);
       const clock = `${two(Math.floor(left / 3600) % 24)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
-      timer.textContent = days ? `${days.toLocaleString("en")} d ${clock}` : clock;
+      timer.textContent = days ? `${days.toLocaleString(root.lang)} ${signs[0]} ${clock}` : clock;
     });
     all("[data-kv-ago]").forEach((time) => {
       const delta = time.dataset.kvAgo - now;
       const words = span(Math.floor(Math.abs(delta)));
-      if (words && Math.abs(delta) >= 1) time.textContent = delta > 0 ? `in ${words}` : `${words} ago`;
+      if (words && Math.abs(delta) >= 1) time.textContent = (delta > 0 ? said.kvIn : said.kvPast).replace("#", words);
     });
   };
   setInterval(tick, 1000);
@@ -119,7 +121,7 @@
     const line = document.createElement("p");
     line.className = "kv-note is-bad";
     line.dataset.kvLost = "";
-    line.textContent = "kvadmin itself does not answer. What you see is as old as this page; nothing was changed.";
+    line.textContent = said.kvLost;
     notice.append(line);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
@@ -147,7 +149,7 @@
     if (!button) return;
     navigator.clipboard.writeText(button.dataset.kvCopy).then(() => {
       const label = button.querySelector("[data-kv-copied]");
-      if (label) label.textContent = "Copied";
+      if (label) label.textContent = said.kvDone;
     });
   });
   document.addEventListener("DOMContentLoaded", () => enhance(document));

@@ -89,7 +89,7 @@ def columns(start: float, end: float, most: int) -> list[tuple[float, str]]:
     while at - _offset(at, zone) <= end:
         moment = at - _offset(at, zone)
         there = datetime.fromtimestamp(moment, zone)
-        found.append((moment, f"{there.day} {there:%b}" if form == "day" else there.strftime(form)))
+        found.append((moment, words.day(there) if form == "day" else words.weekday(there) if form == "weekday" else there.strftime(form)))
         at += step
     return found
 
@@ -101,7 +101,7 @@ _STEPS: Final = (
     (3600, "%H:%M"),
     (3 * 3600, "%H:%M"),
     (6 * 3600, "%H:%M"),
-    (86400, "%a"),
+    (86400, "weekday"),
     (2 * 86400, "day"),
     (7 * 86400, "day"),
     (30 * 86400, "day"),

@@ -158,9 +158,9 @@ def run_chart(runs: Sequence[Run]) -> SafeString:
         '<text x="4" y="84">{}</text><text x="{}" y="84" text-anchor="end">{}</text></svg>',
         label,
         format_html_join("", '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1.5"/>', bars),
-        f"{first.day} {first:%b}",
+        words.day(first),
         f"{max(120, 4 + len(shown) * step - 8):.0f}",
-        f"{last.day} {last:%b}",
+        words.day(last),
     )
 
 

@@ -7,21 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from stores.models import Store
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.pulse import Pulse, last_seen
+from stores.templatetags import words
 
 register = template.Library()
 
 SECTIONS: Mapping[str, str] = {
     "store": "store", "count": "store", "checks": "store", "growth": "store", "compare": "store",
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
-    "key-counter": "keys", "key-delete": "keys", "key-raw": "keys", "key-reveal": "keys",
+    "key-counter": "keys", "key-delete": "keys", "key-raw": "keys", "key-reveal": "keys", "key-owner": "keys",
     "bulk": "keys", "bulk-start": "keys", "purge": "purge", "schedule": "purge",
     "spam": "store", "leftovers": "store", "remove-set": "store",
     "find": "help", "help": "help", "limited": "help", "act": "help",
@@ -35,16 +39,20 @@ SECTIONS: Mapping[str, str] = {
 """Which page of the bar a route belongs to."""
 
 STATES: Mapping[str, tuple[str, str]] = {
-    "ok": ("answers", "ok"),
-    "slow": ("slow", "warn"),
-    "down": ("does not answer", "bad"),
-    "refused": ("cannot be used", "bad"),
-    "off": ("switched off", "off"),
-    "unsupported": ("not supported yet", "off"),
+    "ok": (pgettext_lazy("state of a store", "answers"), "ok"),
+    "slow": (pgettext_lazy("state of a store", "slow"), "warn"),
+    "down": (pgettext_lazy("state of a store", "does not answer"), "bad"),
+    "refused": (pgettext_lazy("state of a store", "cannot be used"), "bad"),
+    "off": (pgettext_lazy("state of a store", "switched off"), "off"),
+    "unsupported": (pgettext_lazy("state of a store", "not supported yet"), "off"),
 }
 """Health state -> word and mark."""
 
-THEMES = (("auto", "As the system", "device-desktop"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
+THEMES = (
+    ("auto", gettext_lazy("As the system"), "device-desktop"),
+    ("light", gettext_lazy("Light"), "sun"),
+    ("dark", gettext_lazy("Dark"), "moon"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,28 @@ def theme_attribute(context: template.Context) -> SafeString:
     return mark_safe("") if theme == "auto" else format_html(' data-bs-theme="{}"', theme)
 
 
+def languages_of(request: HttpRequest | None) -> list[dict[str, Any]]:
+    """The choice of languages, each in its own words."""
+    chosen = request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME, "") if request else ""
+    named = [("auto", _("As the browser")), *settings.LANGUAGES]
+    here = chosen if chosen in dict(settings.LANGUAGES) else "auto"
+    return [{"value": code, "label": label, "here": code == here} for code, label in named]
+
+
+@register.simple_tag
+def script_words() -> SafeString:
+    """What the script writes by itself, as attributes of the body: there is no catalog for scripts."""
+    marks = " ".join(sign for length, sign in words.units() if length)
+    return format_html(
+        'data-kv-units="{}" data-kv-in="{}" data-kv-past="{}" data-kv-lost="{}" data-kv-done="{}"',
+        marks,
+        _("in %(span)s") % {"span": "#"},
+        _("%(span)s ago") % {"span": "#"},
+        _("kvadmin itself does not answer. What you see is as old as this page; nothing was changed."),
+        _("Copied"),
+    )
+
+
 @register.inclusion_tag("stores/shared/shell.html", takes_context=True)
 def shell(context: template.Context) -> dict[str, Any]:
     """The bar. Costs two queries for a signed-in user, and asks no store."""
@@ -87,7 +117,8 @@ def shell(context: template.Context) -> dict[str, Any]:
         "signing_in": route == "sign-in",
         "user_name": user.get_username() if user else "",
         "here": request.get_full_path() if request and request.method == "GET" else reverse("stores:overview"),
-        "theme_icon": next(icon for value, _, icon in THEMES if value == theme),
+        "theme_icon": next(icon for value, _label, icon in THEMES if value == theme),
+        "languages": languages_of(request),
         "themes": [{"value": value, "label": label, "icon": icon, "here": value == theme} for value, label, icon in THEMES],
     }
     return shared | (_stores(context.get("store"), SECTIONS.get(route or "", "")) if shared["signed_in"] else {})
@@ -116,18 +147,26 @@ def _entry(info: StoreInfo, there: str, main: StoreInfo | None, pulse: Pulse | N
 def state_of(info: StoreInfo, pulse: Pulse | None) -> tuple[str, str]:
     """A store's state in one word or two, and its mark."""
     if not info.enabled:
-        return "switched off", "off"
+        return str(STATES["off"][0]), "off"
     if not info.supported:
-        return "not supported yet", "off"
+        return str(STATES["unsupported"][0]), "off"
     if pulse is None:
-        return "not asked yet", "off"
-    return STATES.get(pulse.health.state, (pulse.health.state, "off"))
+        return _("not asked yet"), "off"
+    word, mark = STATES.get(pulse.health.state, (pulse.health.state, "off"))
+    return str(word), mark
 
 
 def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
-    named: list[tuple[str, str, list[str]]] = [("Overview", "overview", [])]
+    named: list[tuple[str, str, list[str]]] = [(_("Overview"), "overview", [])]
     if target:
-        named += [("Store", "store", [target.id]), ("Keys", "keys", [target.id]), ("Purge", "purge", [target.id])]
-    rest = (("Trash", "trash"), ("Runs", "runs"), ("Lookups", "lookups"), ("Audit", "audit"), ("3 a.m.", "help"), ("Settings", "settings"))
+        named += [(_("Store"), "store", [target.id]), (_("Keys"), "keys", [target.id]), (_("Purge"), "purge", [target.id])]
+    rest = (
+        (_("Trash"), "trash"),
+        (_("Runs"), "runs"),
+        (_("Lookups"), "lookups"),
+        (_("Audit"), "audit"),
+        (_("3 a.m."), "help"),
+        (_("Settings"), "settings"),
+    )
     named += [(label, name, []) for label, name in rest]
     return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]

@@ -1,4 +1,4 @@
-"""Numbers, sizes, spans and times as a reader says them. Pure functions; the tag libraries and the views share them."""
+"""Numbers, sizes, spans and times as a reader says them, in the language of the request. The tag libraries and the views share them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,42 @@ import time
 from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal
 
-from django.utils import timezone
+from django.utils import dateformat, timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext
 
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86400
 YEAR: Final = 365 * DAY
 
-_UNITS: Final = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s"))
 _SIZES: Final = ("KB", "MB", "GB", "TB", "PB")
+
+
+def units() -> tuple[tuple[int, str], ...]:
+    """Seconds of each unit of a span and its sign, the largest first."""
+    # Translators: signs of units after a figure: day, hour, minute, second.
+    day, hour, minute, second = pgettext("unit", "d"), pgettext("unit", "h"), pgettext("unit", "min"), pgettext("unit", "s")
+    return (DAY, day), (HOUR, hour), (MINUTE, minute), (1, second)
+
+
+def figure(number: float, places: int = 0) -> str:
+    """A number with so many decimal places, grouped as the language groups; a minus sign, not a hyphen."""
+    return number_format(round(number, places) if places else round(number), places, use_l10n=True, force_grouping=True).replace("-", "−")
 
 
 def count(number: int) -> str:
     """`612403` -> `612,403`; a minus sign, not a hyphen."""
-    return f"{number:,}".replace("-", "−")
+    return number_format(number, use_l10n=True, force_grouping=True).replace("-", "−")
 
 
 def short_count(number: int) -> str:
     """`612403` -> `612k`, for charts."""
     for limit, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(number) >= limit:
-            figure = number / limit
-            return f"{figure:.1f}{unit}" if abs(figure) < 10 else f"{figure:.0f}{unit}"
+            scaled = number / limit
+            return f"{figure(scaled, 1 if abs(scaled) < 10 else 0)}{unit}"
     return str(number)
 
 
@@ -35,46 +49,47 @@ def size(number: int | float) -> str:
     """Bytes in steps of 1,024: `144 B`, `30.2 KB`, `26.8 MB`."""
     if abs(number) < 1024:
         return f"{number:.0f} B"
-    figure = float(number)
+    scaled = float(number)
     for unit in _SIZES:
-        figure /= 1024
-        if abs(figure) < 999.5 or unit == _SIZES[-1]:
+        scaled /= 1024
+        if abs(scaled) < 999.5 or unit == _SIZES[-1]:
             break
-    return f"{figure:.1f} {unit}" if abs(figure) < 100 else f"{figure:,.0f} {unit}"
+    return f"{figure(scaled, 1 if abs(scaled) < 100 else 0)} {unit}"
 
 
 def seconds(number: float) -> str:
     """A working time: `0.6 s`, `18 ms`, `11 min`."""
     if number < 0.0005:
-        return "under 1 ms"
+        return _("under 1 ms")
     if number < 0.1:
-        return f"{number * 1000:.0f} ms"
+        return f"{figure(number * 1000)} ms"
     if number < 10:
-        return f"{number:.1f} s"
+        return f"{figure(number, 1)} s"
     return span(number)
 
 
 def milliseconds(number: float) -> str:
     """A round trip: `0.4 ms`, `41 ms`, `1.2 s`."""
     if number < 10:
-        return f"{number:.1f} ms"
-    return f"{number:.0f} ms" if number < 1000 else f"{number / 1000:.1f} s"
+        return f"{figure(number, 1)} ms"
+    return f"{figure(number)} ms" if number < 1000 else f"{figure(number / 1000, 1)} s"
 
 
 def span(number: float) -> str:
     """A length of time in its two largest units: `52 s`, `5 h 12 min`, `27 d 4 h`, `9.9 years`."""
     whole = int(abs(number))
     if whole >= 2 * YEAR:
-        return f"{whole / YEAR:.1f} years" if whole < 1000 * YEAR else f"{count(whole // YEAR)} years"
+        return _("%(count)s years") % {"count": figure(whole / YEAR, 1) if whole < 1000 * YEAR else count(whole // YEAR)}
+    signs = units()
     if whole < MINUTE:
-        return f"{whole} s"
+        return f"{whole} {signs[-1][1]}"
     if whole >= 100 * DAY:
-        return f"{whole // DAY} d"
-    for index, (length, unit) in enumerate(_UNITS):
+        return f"{whole // DAY} {signs[0][1]}"
+    for index, (length, unit) in enumerate(signs):
         if whole >= length:
-            rest, (smaller, small_unit) = whole % length, _UNITS[index + 1]
+            rest, (smaller, small_unit) = whole % length, signs[index + 1]
             tail = rest // smaller
-            return f"{whole // length} {unit} {tail} {small_unit}" if tail and unit != "min" else f"{whole // length} {unit}"
+            return f"{whole // length} {unit} {tail} {small_unit}" if tail and length != MINUTE else f"{whole // length} {unit}"
     raise AssertionError(number)
 
 
@@ -82,8 +97,8 @@ def relative(moment: float, now: float | None = None) -> str:
     """`in 18 min`, `41 min ago`, `now`."""
     delta = moment - (time.time() if now is None else now)
     if abs(delta) < 1:
-        return "now"
-    return f"in {span(delta)}" if delta > 0 else f"{span(delta)} ago"
+        return _("now")
+    return (_("in %(span)s") if delta > 0 else _("%(span)s ago")) % {"span": span(delta)}
 
 
 def local(moment: float, zone: tzinfo | None = None) -> datetime | None:
@@ -116,9 +131,10 @@ def absolute(moment: float, style: Style = "long", now: float | None = None) -> 
     """
     there = local(moment, UTC if style == "utc" else None)
     if there is None:
-        return f"Unix second {int(moment)}, beyond the calendar"
+        return _("Unix second %(second)s, beyond the calendar") % {"second": int(moment)}
     if style in ("long", "utc"):
-        return f"{there:%a} {there.day} {there:%b %Y, %H:%M:%S} {_abbreviation(there)}"
+        # Translators: form of a date in the letters of PHP's date(): D weekday, j day, M month, Y year, H:i:s time. 24-hour clock.
+        return f"{_formed(there, pgettext('date form', 'D j M Y, H:i:s'))} {_abbreviation(there)}"
     today = local(time.time() if now is None else now)
     assert today is not None
     days = abs((there.date() - today.date()).days)
@@ -126,10 +142,23 @@ def absolute(moment: float, style: Style = "long", now: float | None = None) -> 
     if days == 0:
         return f"{there:%H:%M}{zone}"
     if days < 7:
-        return f"{there:%a %H:%M}{zone}"
-    if there.year == today.year:
-        return f"{there.day} {there:%b, %H:%M}{zone}"
-    return f"{there.day} {there:%b %Y, %H:%M}{zone}"
+        return f"{_formed(there, pgettext('date form', 'D H:i'))}{zone}"
+    form = pgettext("date form", "j M, H:i") if there.year == today.year else pgettext("date form", "j M Y, H:i")
+    return f"{_formed(there, form)}{zone}"
+
+
+def day(there: datetime) -> str:
+    """`24 Nov`, for the axes of charts."""
+    return _formed(there, pgettext("date form", "j M"))
+
+
+def weekday(there: datetime) -> str:
+    """`Tue`, for the axes of charts."""
+    return _formed(there, "D")
+
+
+def _formed(there: datetime, form: str) -> str:
+    return dateformat.DateFormat(there).format(form)
 
 
 def iso(moment: float) -> str:
@@ -143,12 +172,12 @@ def percent(part: float, whole: float) -> str:
     if not whole:
         return "0 %"
     share = 100 * part / whole
-    return "<1 %" if 0 < share < 1 else f"{share:.0f} %"
+    return "<1 %" if 0 < share < 1 else f"{figure(share)} %"
 
 
 def plural(number: int, one: str, many: str = "") -> str:
     """`1 key`, `3 keys`; with the figure."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    return ngettext(f"%(count)s {one}", f"%(count)s {many or one + 's'}", number) % {"count": count(number)}
 
 
 def countdown(moment: float, now: float | None = None) -> str:
@@ -156,4 +185,4 @@ def countdown(moment: float, now: float | None = None) -> str:
     left = max(0, round(moment - (time.time() if now is None else now)))
     days, rest = divmod(left, DAY)
     clock = f"{rest // HOUR:02}:{rest // MINUTE % 60:02}:{rest % 60:02}"
-    return f"{count(days)} d {clock}" if days else clock
+    return f"{count(days)} {units()[0][1]} {clock}" if days else clock

@@ -62,12 +62,14 @@ OTHERS: dict[str, dict[str, Any]] = {
     "checks": STORE,
     "static-toml": STORE,
     "key-raw": {**STORE, "key": KEY},
+    "key-owner": {**STORE, "key": KEY},
     "run-receipt": {"run_id": RUN},
 }
 """Routes that answer a GET with something else: a part, a file, another page."""
 ACTS: dict[str, dict[str, Any]] = {
     "sign-out": {},
     "theme": {},
+    "language": {},
     "count-all": {},
     "act": {},
     "trash-restore": {},
@@ -96,7 +98,7 @@ FRAGMENTS = ("overview", "trash", "runs", "run", "audit", "store", "keys", "key"
 """Pages that refresh a part of themselves."""
 MACHINES = {"healthz", "readyz", "metrics", "published"}
 """Routes that machines ask, without an account; tested by themselves."""
-OPEN = {"overview", "sign-in", "theme"}
+OPEN = {"overview", "sign-in", "theme", "language"}
 """Routes that answer without a login."""
 
 
