@@ -80,7 +80,7 @@ def forget(actor: Actor) -> None:
 def bans(at: MailServer) -> list[Blocked]:
     """All bans of the server. One request. Raises StoreUnavailable, StoreRefused."""
     if _jmap(at):
-        found = _call(at, "x:BlockedIp/get", {"ids": None}).get("list", [])
+        found = call(at, "x:BlockedIp/get", {"ids": None}).get("list", [])
         return [Blocked(str(each["id"]), str(each.get("address", ""))) for each in found]
     items = _data(request(at, "GET", f"/api/settings/list?prefix={quote(BANS)}")).get("items", {})
     return [Blocked(BANS + name.removeprefix(BANS), name.removeprefix(BANS)) for name in items]
@@ -101,8 +101,8 @@ def lift(actor: Actor, at: MailServer, address: str) -> list[Step]:
     note = audit.record(actor, "lift-ban", after={"address": address, "bans": [each.network for each in found]}, outcome=audit.STARTED)
     refs = [each.ref for each in found]
     if _jmap(at):
-        _done(_call(at, "x:BlockedIp/set", {"destroy": refs}), "notDestroyed")
-        _done(_call(at, "x:Action/set", {"create": {"a": {"@type": "ReloadBlockedIps"}}}), "notCreated")
+        _done(call(at, "x:BlockedIp/set", {"destroy": refs}), "notDestroyed")
+        _done(call(at, "x:Action/set", {"create": {"a": {"@type": "ReloadBlockedIps"}}}), "notCreated")
     else:
         _data(request(at, "POST", "/api/settings", [{"type": "delete", "keys": refs}]))
         _data(request(at, "GET", "/api/reload"))
@@ -144,13 +144,13 @@ def _route(at: MailServer, store_id: str, slug: str) -> list[Step]:
 
 def _task(at: MailServer, kind: str) -> list[Step]:
     """Create the task and follow it until it is gone (done) or says why it failed."""
-    created = _call(at, "x:Task/set", {"create": {"t": {"@type": "StoreMaintenance", "maintenanceType": kind}}})
+    created = call(at, "x:Task/set", {"create": {"t": {"@type": "StoreMaintenance", "maintenanceType": kind}}})
     _done(created, "notCreated")
     task_id = str(created["created"]["t"]["id"])
     steps = [Step(True, f"Created task {task_id}: {kind}")]
     deadline = time.monotonic() + FOLLOW_SECONDS
     while True:
-        found = _call(at, "x:Task/get", {"ids": [task_id]}).get("list", [])
+        found = call(at, "x:Task/get", {"ids": [task_id]}).get("list", [])
         if not found:
             return [*steps, Step(True, "The task is gone: the server has done it")]
         status = found[0].get("status", {})
@@ -165,7 +165,8 @@ def _jmap(at: MailServer) -> bool:
     return at.version == "0.16"
 
 
-def _call(at: MailServer, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def call(at: MailServer, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """One JMAP method call of a server of 0.16, and its arguments back. Raises StoreRefused, StoreUnavailable."""
     answer = request(at, "POST", "/jmap", {"using": _USING, "methodCalls": [[name, arguments, "c1"]]})
     try:
         said, result, _ = answer["methodResponses"][0]

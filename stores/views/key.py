@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
 from stores.forms import edit as forms
 from stores.models import Store
-from stores.services import edit, trash
+from stores.services import edit, lock_owner, trash
 from stores.services.browse import read_key
 from stores.services.reveal import reveal
 from stores.services.rows import Row
@@ -63,6 +63,16 @@ def key_reveal(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     response = show(request, TEMPLATE, key_context(request, store, row, revealed=True))
     response["Cache-Control"] = "no-store"
     return response
+
+
+@require_safe
+@store_page
+def key_owner(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
+    """What the mail server says of the task or message that a lock of 0.16 is held for."""
+    row = read_key(store, key)
+    if row is None:
+        return show(request, GONE, gone_context(store, key), status=404)
+    return show(request, "stores/lock_owner.html", {"store": store, "row": row, "owner": lock_owner.ask(actor_of(request), store, row)})
 
 
 @require_POST

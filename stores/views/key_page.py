@@ -12,7 +12,7 @@ from stores import keyclasses
 from stores.forms import edit as forms
 from stores.models import AuditEntry, Store
 from stores.models.audit import mark_of
-from stores.services import audit
+from stores.services import audit, lock_owner
 from stores.services.abilities import Abilities, abilities
 from stores.services.permissions import Permission, allows
 from stores.services.rows import Row
@@ -136,6 +136,8 @@ def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> d
         "lowers_limit": row.entry.kind is Kind.COUNTER and bool(row.decoded.slug),
         "too_big": len(row.entry.value or b"") > forms.SHOWN_LIMIT,
         "now": timezone.now(),
+        "object": lock_owner.reference_of(row),
+        "asks_server": lock_owner.reference_of(row) is not None and lock_owner.server() is not None,
         "may_reveal": row.secret and allows(actor_of(request), Permission.REVEAL, store),
     }
     return context | bound

@@ -23,6 +23,7 @@ class Stalwart:
         self.stores = {"memstore"}
         self.done: list[str] = []
         self.tasks: dict[str, dict[str, Any]] = {}
+        self.messages: dict[str, dict[str, Any]] = {}
         self.fails = ""
         self.polls = 0
         self.asked: list[str] = []
@@ -74,6 +75,8 @@ class Stalwart:
             self.tasks["jqb"] = {"polls": self.polls}
             self.done.append(task.get("maintenanceType", "reindexAccounts"))
             return {"created": {"t": {"id": "jqb"}}}
+        if name == "x:QueuedMessage/get":
+            return {"list": [self.messages[ref] for ref in arguments["ids"] if ref in self.messages]}
         if name == "x:Task/get":
             task = self.tasks[arguments["ids"][0]]
             if self.fails:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 from django.test import Client
+from django.urls import reverse
 
 from stores.errors import BadConfig, StoreRefused, StoreUnavailable
 from stores.models import AuditEntry, MailServer, Store
 from stores.services import mailserver, unban
 from tests.servers.stalwart import Stalwart, stalwart
-from tests.services.conftest import ACTOR, new_memory, plant_counter, stored
+from tests.services.conftest import ACTOR, new_memory, plant, plant_counter, stored
 from tests.services.test_limited import IP
 from tests.views.pages import assert_sound, text_of
 from tests.views.test_limited import field
@@ -189,3 +190,25 @@ def test_a_store_that_keeps_its_counters_is_told(db: None, far: Stalwart) -> Non
     assert len(unban.plan(at, "203.0.113.20").counters) == 1
     lifted = unban.lift(ACTOR, at, "203.0.113.20")
     assert [step.ok for step in lifted.steps] == [True, True, True, False] and "read only" in lifted.steps[-1].text
+
+
+def test_a_lock_of_0_16_leads_to_its_message(client: Client, far: Stalwart) -> None:
+    memory = new_memory("mem", version="0.16")
+    key = b"\x15" + (0x04C0316A45E03000).to_bytes(8, "big") + b"local\0\0\0"
+    plant(memory, key, b"", int(time.time()) + 300)
+    address = reverse("stores:key", args=["mem", key])
+    page = client.get(address)
+    assert "x:QueuedMessage jqbrnjc1amaa" in text_of(page) and f"{address}owner/" not in page.content.decode()
+    define(far, "0.16")
+    assert f"{address}owner/" in client.get(address).content.decode()
+    gone = client.get(f"{address}owner/")
+    assert_sound(gone)
+    assert "no longer has it" in text_of(gone)
+    recipients = {"ana@example.org": {"status": {"@type": "Scheduled"}}}
+    far.messages["jqbrnjc1amaa"] = {"id": "jqbrnjc1amaa", "returnPath": "<b>bo", "recipients": recipients, "blobId": "cx"}
+    shown = client.get(f"{address}owner/")
+    assert_sound(shown)
+    text = text_of(shown)
+    assert "recipients.ana@example.org.status.@type Scheduled" in text and "&lt;b&gt;bo" in shown.content.decode() and "cx" not in text
+    mailserver.forget(ACTOR)
+    assert client.get(f"{address}owner/").status_code == 422
