@@ -41,6 +41,8 @@ END: Final = "end"
 """Position of a run that has met its last key."""
 CHUNK_SECONDS: Final[dict[Pace, float]] = {Pace.GENTLE: 0.05, Pace.NORMAL: 0.15, Pace.FAST: 0.4}
 """How long a chunk may take, record keeping included; the number of its keys follows."""
+LARGEST: Final = 1000
+"""Keys of a chunk at most."""
 AFTER_SECONDS: Final = 5.0
 """How long the count after a run may take; it says when it could not finish."""
 
@@ -165,6 +167,7 @@ class _Work:
         self.actor = actor
         self.on_progress = on_progress
         self.size = 25
+        self.counted: frozenset[bytes] = frozenset()
         before = self.run.params.get("before") or {}
         self.expected: int | None = before.get("keys")
         self.exact = bool(before.get("exact"))
@@ -182,7 +185,8 @@ class _Work:
                     self.run.params = {**self.run.params, "target_before": self._count(other)}
                 self._save()
             elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
-                self.lease.log(f"{counted} keys of the interrupted step had been done already.")
+                self.counted = counted
+                self.lease.log(f"{len(counted)} keys of the interrupted step had been done already.")
             if self.run.position != END:
                 self._walk(at, other)
             if not self.lease.stopped:
@@ -249,7 +253,7 @@ class _Work:
         self.lease.add(step, took * 1000)
         self._save()
         if took:
-            self.size = max(1, min(500, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))
+            self.size = max(1, min(LARGEST, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))
             if self.on_progress is not None:
                 self.on_progress(self.run)
             self.lease.wait(pause_after(self.pace, took))
@@ -288,13 +292,13 @@ class _Work:
 
 def _actor_of(work: _Work, at: Writing, other: Writing | None) -> Callable[[Sequence[Entry]], list[Entry]]:
     """What is done with a chunk; answers the entries that are done."""
-    hands = Hands(work.lease, at, work.change, work.record)
+    hands = Hands(work.lease, at, work.change, work.record, work.counted)
     if work.change.do is Do.DELETE:
         return hands.delete
     if work.change.do is Do.EXPIRY:
         return hands.set_expiry
     assert other is not None
-    copier = Copier(work.lease, at, other, work.change, work.record)
+    copier = Copier(work.lease, at, other, work.change, work.record, work.counted)
     if work.change.do is Do.MOVE:
 
         def move(chunk: Sequence[Entry]) -> list[Entry]:
@@ -305,7 +309,7 @@ def _actor_of(work: _Work, at: Writing, other: Writing | None) -> Callable[[Sequ
 
     def copy(chunk: Sequence[Entry]) -> list[Entry]:
         copied, same = copier.copy(chunk)
-        work.record.same += len(same)
+        copier.count_same(same)
         return copied
 
     return copy

@@ -12,14 +12,14 @@ from typing import Final
 from django.db import transaction
 
 from stores.errors import Conflict as ChangedKey
-from stores.errors import CorruptRow, KeyNotFound, StoreError, StoreUnavailable
+from stores.errors import CorruptRow, KeyNotFound, StoreError
 from stores.models import AuditEntry, TrashEntry
 from stores.services import audit
 from stores.services.bulk_change import Change
-from stores.services.bulk_record import Record, size_in_trash
+from stores.services.bulk_record import Record, size_in_trash, size_of_note
 from stores.services.leases import Lease, key_text
 from stores.services.rows import same_row, settle
-from stores.services.trash_rows import DELETED, OVERWRITTEN
+from stores.services.trash_rows import DELETED, OVERWRITTEN, note_replacements
 from stores.services.writing import Writing
 from stores.types import Entry
 
@@ -40,15 +40,24 @@ class Planned:
     done: bool = False
     replaced_by: str = ""
 
+    def take(self, answer: Entry | StoreError) -> None:
+        """Note what the store answered to a write."""
+        if isinstance(answer, StoreError):
+            self.error = answer
+        else:
+            self.done, self.replaced_by = True, answer.etag
+
 
 class Hands:
     """Carries out one change in one store, for the run that a lease holds."""
 
-    def __init__(self, lease: Lease, at: Writing, change: Change, record: Record) -> None:
+    def __init__(self, lease: Lease, at: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()) -> None:
+        """`counted`: keys of a chunk that a dead worker began; they are counted already, and met again."""
         self.lease = lease
         self.at = at
         self.change = change
         self.record = record
+        self.counted = counted
 
     def delete(self, entries: Iterable[Entry]) -> list[Entry]:
         """Remove what is still as it was read; answers what went."""
@@ -65,15 +74,9 @@ class Hands:
         wanted = [entry for entry in entries if not self._has_that_expiry(entry)]
         plan = self.whole(wanted)
         self.put_on_record(plan, OVERWRITTEN, "expiry")
-        for planned in plan:
-            try:
-                stored = self.at.backend.set_expiry(planned.entry.key, self.change.expires_at, self.at.stored(planned.entry))
-            except StoreUnavailable:
-                raise
-            except StoreError as error:
-                planned.error = error
-            else:
-                planned.done, planned.replaced_by = True, stored.etag
+        seen = [self.at.stored(planned.entry) for planned in plan]
+        for planned, answer in zip(plan, self.at.backend.set_expiry_each(seen, self.change.expires_at), strict=True):
+            planned.take(answer)
         return self.settle(plan)
 
     def _has_that_expiry(self, entry: Entry) -> bool:
@@ -82,40 +85,42 @@ class Hands:
             return True
         if entry.expires_at != self.change.expires_at:
             return False
-        self.record.same += 1
+        self.record.same += entry.key not in self.counted
         return True
 
     def whole(self, entries: Iterable[Entry]) -> list[Planned]:
         """The entries to work on, read again where a list holds only the first part of a long value."""
+        listed = list(entries)
+        partial = [entry.key for entry in listed if entry.length is not None]
+        found = dict(zip(partial, self.at.backend.get_each(partial), strict=True)) if partial else {}
         plan = []
-        for entry in entries:
+        for entry in listed:
+            whole = found.get(entry.key)
             if entry.length is None:
                 plan.append(Planned(entry))
-                continue
-            found = self.at.backend.get(entry.key)
-            if found is None or not same_row(found, self.at.stored(entry)):
-                self.fail(entry, ChangedKey(current=found))
+            elif whole is None or not same_row(whole, self.at.stored(entry)):
+                self.fail(entry, ChangedKey(current=whole))
             else:
-                plan.append(Planned(settle(found, self.at.version, self.at.kind)[1]))
+                plan.append(Planned(settle(whole, self.at.version, self.at.kind)[1]))
         return plan
 
     def put_on_record(self, plan: Sequence[Planned], reason: str, action: str, seen: Sequence[Entry | None] | None = None) -> None:
         """Trash rows within the room that is left, and audit entries, in one commit before the store is touched.
 
-        `seen` are the rows that are lost, where they are not the planned entries themselves.
+        `seen` are the rows that are lost, where they are not the planned entries themselves; a key for which nothing is lost is
+        noted as new, so that undoing can remove it.
         """
         for index, planned in enumerate(plan):
             lost = planned.entry if seen is None else seen[index]
-            if lost is not None and self._fits(lost):
-                planned.trash = self.at.trash_row(lost, reason)
+            if self.change.undo and self._fits(size_in_trash(lost) if lost is not None else size_of_note(planned.entry)):
+                planned.trash = self.at.trash_row(lost, reason) if lost is not None else self.at.new_row(planned.entry)
             if self.record.done + index < AUDITED:
                 planned.note = self.at.note(planned.entry.key, action, lost)
         with transaction.atomic():
             TrashEntry.objects.bulk_create([planned.trash for planned in plan if planned.trash])
-            AuditEntry.objects.bulk_create([planned.note for planned in plan if planned.note])
+            audit.append([planned.note for planned in plan if planned.note])
 
-    def _fits(self, lost: Entry) -> bool:
-        size = size_in_trash(lost)
+    def _fits(self, size: int) -> bool:
         if self.record.undo_left < size:
             return False
         self.record.undo_left -= size
@@ -125,18 +130,13 @@ class Hands:
         """Take back the trash rows of what was not done, close the audit entries, count. Answers the entries that are done."""
         done = [planned for planned in plan if planned.done]
         kept = [planned.trash.pk for planned in plan if planned.trash and not planned.done]
-        replaced = [planned.trash for planned in done if planned.trash and planned.replaced_by]
-        for planned in done:
-            if planned.trash:
-                planned.trash.replaced_by = planned.replaced_by
+        replaced = [(planned.trash.pk, planned.replaced_by) for planned in done if planned.trash and planned.replaced_by]
         with transaction.atomic():
             if kept:
                 TrashEntry.objects.filter(pk__in=kept).delete()
-            TrashEntry.objects.bulk_update(replaced, ["replaced_by"])
+            note_replacements(replaced)
             for outcome, wanted in ((audit.DONE, True), (audit.FAILED, False)):
-                notes = [planned.note.pk for planned in plan if planned.note and planned.done is wanted]
-                if notes:
-                    AuditEntry.objects.filter(pk__in=notes).update(outcome=outcome)
+                audit.settle_all([planned.note for planned in plan if planned.note and planned.done is wanted], outcome)
         for planned in plan:
             if planned.error is not None:
                 self.fail(planned.entry, planned.error)

@@ -7,11 +7,11 @@ value with an expiry on a data store and that expiry's number on Redis. Users' o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from stores.errors import BadConfig, Conflict, StoreError, StoreUnavailable
+from stores.errors import BadConfig, Conflict, StoreError
 from stores.services.bulk_change import Change, Clash
 from stores.services.bulk_chunks import Hands, Planned
 from stores.services.bulk_record import Record
@@ -34,13 +34,16 @@ class _Copy:
 class Copier:
     """Puts the entries of one store into another one; `hands` keep the records of the other store."""
 
-    def __init__(self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record) -> None:
+    def __init__(
+        self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()
+    ) -> None:
         self.source = source
         self.target = target
         self.clash = change.clash
         self.record = record
         self.hands = Hands(lease, target, change, record)
         self.reader = Hands(lease, source, change, record)
+        self.counted = counted
 
     def copy(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
         """The entries that are copied now, and those that the other store has so already.
@@ -48,24 +51,26 @@ class Copier:
         Raises Conflict at the first key that the other store holds otherwise, when that is to end the run.
         """
         same: list[Entry] = []
-        copies = [copy for planned in self.reader.whole(entries) if (copy := self._planned(planned.entry, same))]
+        read = self.reader.whole(entries)
+        there = self.target.backend.get_each([planned.entry.key for planned in read])
+        copies = [copy for planned, found in zip(read, there, strict=True) if (copy := self._planned(planned.entry, found, same))]
         plan = [Planned(copy.wanted) for copy in copies]
         self.hands.put_on_record(plan, OVERWRITTEN, "copy", [copy.there for copy in copies])
-        for planned, copy in zip(plan, copies, strict=True):
-            self._put(planned, copy)
+        write_and_read_again(self.target, plan, [copy.there for copy in copies])
         self.hands.settle(plan)
         return [copy.source for planned, copy in zip(plan, copies, strict=True) if planned.done], same
 
-    def _planned(self, entry: Entry, same: list[Entry]) -> _Copy | None:
+    def count_same(self, same: Sequence[Entry]) -> None:
+        """Count what was so already; what a dead worker has written is counted as done."""
+        self.record.same += sum(entry.key not in self.counted for entry in same)
+
+    def _planned(self, entry: Entry, there: Entry | None, same: list[Entry]) -> _Copy | None:
         """What to write, or None after counting why nothing is written."""
         if entry.expired(time.time()):
             self.record.skipped += 1
             return None
         try:
             wanted = converted(entry, self.source.kind, self.target.kind)
-            there = self.target.backend.get(entry.key)
-        except StoreUnavailable:
-            raise
         except StoreError as error:
             self.reader.fail(entry, error)
             return None
@@ -80,20 +85,17 @@ class Copier:
             return None
         return _Copy(entry, wanted, there)
 
-    def _put(self, planned: Planned, copy: _Copy) -> None:
-        """Write under what was seen, and read again."""
-        try:
-            stored = self.target.backend.put(copy.wanted, ABSENT if copy.there is None else copy.there)
-            found = self.target.backend.get(copy.wanted.key)
-        except StoreUnavailable:
-            raise
-        except StoreError as error:
-            planned.error = error
-            return
-        if found is None or not same_content(found, copy.wanted, self.target):
+
+def write_and_read_again(target: Writing, plan: Sequence[Planned], there: Sequence[Entry | None]) -> None:
+    """Write each planned entry under what was seen there, read all of them again, and note of each how it ended."""
+    wanted = [(planned.entry, ABSENT if seen is None else seen) for planned, seen in zip(plan, there, strict=True)]
+    for planned, answer in zip(plan, target.backend.put_each(wanted), strict=True):
+        planned.take(answer)
+    written = [planned for planned in plan if planned.done]
+    for planned, found in zip(written, target.backend.get_each([planned.entry.key for planned in written]), strict=True):
+        if found is None or not same_content(found, planned.entry, target):
+            planned.done = False
             planned.error = Conflict("What was read back from the other store is not what was written.", found)
-            return
-        planned.done, planned.replaced_by = True, stored.etag
 
 
 def converted(entry: Entry, source: StoreKind, target: StoreKind) -> Entry:

@@ -7,38 +7,54 @@ from collections.abc import Sequence
 from stores.models import Run, TrashEntry
 from stores.services.bulk_change import Change, Do
 from stores.services.bulk_record import Record
-from stores.services.trash_rows import DELETED, entry_of
+from stores.services.rows import settle
+from stores.services.trash_rows import CREATED, DELETED, content_digest, entry_of
 from stores.services.writing import Writing
 from stores.types import Entry
 
 
-def settle_leftovers(run: Run, record: Record, places: Sequence[Writing], change: Change) -> int:
-    """Bring trash and counts in step with the store; answers how many keys had been done. At most one chunk is looked at.
+def settle_leftovers(run: Run, record: Record, places: Sequence[Writing], change: Change) -> frozenset[bytes]:
+    """Bring trash and counts in step with the store; answers the keys that had been done. At most one chunk is looked at.
 
     A trash row of something that is still there as it was is taken back: the run does it again. One of something that is gone
     counts as done.
     """
-    by_store = {place.store.pk: place for place in places}
-    done: list[bytes] = []
-    for trash in TrashEntry.objects.filter(run=run, pk__gt=record.trash_mark).order_by("pk"):
-        place = by_store.get(trash.store_id)
-        record.trash_mark = trash.pk
-        if place is None:
-            continue
-        was = place.stored(entry_of(trash))
-        now = place.backend.get(was.key)
-        if now is not None and now.etag == was.etag:
-            trash.delete()
-        elif trash.reason == DELETED and now is None:
-            done.append(was.key)
-            record.undoable += 1
-        elif change.do is Do.EXPIRY and now is not None and now.expires_at == change.expires_at and _same_value(now, was):
-            trash.replaced_by = now.etag
-            trash.save(update_fields=["replaced_by"])
-            record.undoable += 1
-            done.append(was.key)
-    record.touched(done)
-    return len(done)
+    done: set[bytes] = set()
+    rows = list(TrashEntry.objects.filter(run=run, pk__gt=record.trash_mark).order_by("pk"))
+    for place in places:
+        mine = [trash for trash in rows if trash.store_id == place.store.pk]
+        now = place.backend.get_each([bytes(trash.key) for trash in mine])
+        done.update(bytes(trash.key) for trash, entry in zip(mine, now, strict=True) if _settled(trash, entry, place, change))
+    record.trash_mark = max([record.trash_mark, *(trash.pk for trash in rows)])
+    record.undoable += TrashEntry.objects.filter(pk__in=[trash.pk for trash in rows]).count()
+    record.touched(sorted(done))
+    return frozenset(done)
+
+
+def _settled(trash: TrashEntry, now: Entry | None, place: Writing, change: Change) -> bool:
+    """Whether the key counts as done; the trash row is taken back, or completed, as the store says."""
+    if trash.reason == CREATED:
+        ours = now is not None and content_digest(settle(now, place.version, place.kind)[1]) == trash.replaced_by
+        return _complete(trash, now if ours else None) and change.do is not Do.MOVE
+    was = place.stored(entry_of(trash))
+    if now is not None and now.etag == was.etag:
+        trash.delete()
+        return False
+    if trash.reason == DELETED:
+        return now is None
+    if change.do is Do.EXPIRY and now is not None and now.expires_at == change.expires_at and _same_value(now, was):
+        return _complete(trash, now)
+    return False
+
+
+def _complete(trash: TrashEntry, now: Entry | None) -> bool:
+    """Note what is stored now, or take the row back where the write was never made."""
+    if now is None:
+        trash.delete()
+        return False
+    trash.replaced_by = now.etag
+    trash.save(update_fields=["replaced_by"])
+    return True
 
 
 def _same_value(now: Entry, was: Entry) -> bool:

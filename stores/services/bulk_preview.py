@@ -95,7 +95,7 @@ def survey(walk: FilterWalk, deadline: float | None) -> Found:
 def preview(store: Store, change: Change, budget_seconds: float | None = 2.0) -> Preview:
     """The dry run; changes nothing. Costs a walk through the filter within the budget."""
     found = look(store, change, budget_seconds)
-    covered = cover(found.keys, found.bytes) if change.undo and change.do is not Do.COPY else None
+    covered = cover(found.keys, 0 if change.do is Do.COPY else found.bytes) if change.undo else None
     sealed = {"store": store.id, "params": change.params(), "keys": found.keys, "exact": found.exact, "bytes": found.bytes}
     seconds, measured = _estimate(store, change, found)
     return Preview(change, found, covered, seconds, measured, signing.dumps(sealed, salt=_SALT, compress=True))

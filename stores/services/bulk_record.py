@@ -61,3 +61,8 @@ class Record:
 def size_in_trash(entry: Entry) -> int:
     """Bytes that a row takes in the trash, its own bookkeeping included."""
     return 250 + len(entry.key) + len(entry.row or b"") + len(entry.value or b"")
+
+
+def size_of_note(entry: Entry) -> int:
+    """Bytes that the note of a new key takes in the trash."""
+    return 250 + len(entry.key)

@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, Literal
 
 from django.utils import timezone
 
 from stores import sight
-from stores.backends.base import Backend
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
 from stores.models import Store, TrashEntry
 from stores.registry import seen_only
 from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.services.rows import Row, row_of
-from stores.services.trash_rows import DELETED, OVERWRITTEN, entry_of, kept_days
-from stores.services.writing import Writing, writing
-from stores.types import ABSENT, Entry, Expected
+from stores.services.trash_restore import restore_rows
+from stores.services.trash_rows import CREATED, DELETED, OVERWRITTEN, entry_of, kept_days
+from stores.services.writing import writing
+from stores.types import Entry
 
 if TYPE_CHECKING:
     from stores.keyclasses import StoreKind
@@ -82,7 +81,7 @@ class RestoreOutcome:
 
 
 def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int = 100) -> TrashPage:
-    """One keyset page, newest first. Raises BadConfig(field="cursor")."""
+    """One keyset page, newest first; keys that a run has made are listed only with the run. Raises BadConfig(field="cursor")."""
     found = seen_only(TrashEntry.objects.select_related("store").order_by("-id"), "store_id")
     if filter.store_id:
         found = found.filter(store_id=filter.store_id)
@@ -90,8 +89,7 @@ def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int
         found = found.filter(class_slug="" if filter.class_slug == "custom" else filter.class_slug)
     if filter.key is not None:
         found = found.filter(key=filter.key)
-    if filter.run_id:
-        found = found.filter(run_id=filter.run_id)
+    found = found.filter(run_id=filter.run_id) if filter.run_id else found.exclude(reason=CREATED)
     if filter.restored is not None:
         found = found.filter(restored_at__isnull=not filter.restored)
     if cursor:
@@ -113,7 +111,7 @@ def find(trash_id: int) -> TrashRow:
 
 def latest(store: Store, key: bytes) -> TrashEntry | None:
     """What was last deleted or overwritten under a key and has not been restored."""
-    return TrashEntry.objects.filter(store=store, key=key, restored_at=None).order_by("-id").first()
+    return TrashEntry.objects.filter(store=store, key=key, restored_at=None).exclude(reason=CREATED).order_by("-id").first()
 
 
 def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
@@ -125,7 +123,10 @@ def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
     """
     trash = find(trash_id).trash
     with writing(actor, trash.store) as at:
-        return _restore(at, trash, overwrite)
+        (error,) = restore_rows(at, [trash], overwrite)
+        if error is not None:
+            raise error
+        return at.row(at.stored(entry_of(trash)))
 
 
 def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False) -> list[RestoreOutcome]:
@@ -143,31 +144,15 @@ def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False
             outcomes += [RestoreOutcome(trash_id, "failed", "This is no longer in the trash.") for trash_id in group]
             continue
         with writing(actor, store) as at:
-            outcomes += [_outcome(at, found[trash_id], overwrite) for trash_id in group]
+            rows = [found[trash_id] for trash_id in group]
+            outcomes += [_outcome(trash, error) for trash, error in zip(rows, restore_rows(at, rows, overwrite), strict=True)]
     return outcomes
 
 
-def _outcome(at: Writing, trash: TrashEntry, overwrite: bool) -> RestoreOutcome:
-    try:
-        _restore(at, trash, overwrite)
-    except Conflict as error:
-        return RestoreOutcome(trash.pk, "conflict", str(error))
-    except StoreError as error:
-        return RestoreOutcome(trash.pk, "failed", str(error))
-    return RestoreOutcome(trash.pk, "restored")
-
-
-def _restore(at: Writing, trash: TrashEntry, overwrite: bool) -> Row:
-    wanted = at.stored(entry_of(trash))
-    current = at.backend.get(wanted.key)
-    if current is None or current.etag != wanted.etag:
-        _require_alive(at.backend, wanted)
-        ours = current is not None and current.etag == trash.replaced_by
-        _put_back(at, wanted, current if current is not None and (ours or overwrite) else ABSENT)
-    trash.restored_at = timezone.now()
-    trash.restored_by = at.actor.name
-    trash.save(update_fields=["restored_at", "restored_by"])
-    return at.row(wanted)
+def _outcome(trash: TrashEntry, error: StoreError | None) -> RestoreOutcome:
+    if error is None:
+        return RestoreOutcome(trash.pk, "restored")
+    return RestoreOutcome(trash.pk, "conflict" if isinstance(error, Conflict) else "failed", str(error))
 
 
 def empty_expired() -> int:
@@ -178,18 +163,6 @@ def empty_expired() -> int:
         if not old:
             return removed
         removed += TrashEntry.objects.filter(pk__in=old).delete()[0]
-
-
-def _put_back(at: Writing, wanted: Entry, expect: Expected) -> None:
-    """Write the row under the expectation; what it overwrites is in the trash before."""
-    at.write(wanted.key, "restore", OVERWRITTEN, expect, lambda seen, expected: at.backend.put(wanted, expected))
-
-
-def _require_alive(backend: Backend, wanted: Entry) -> None:
-    """A store that expires keys by itself would drop a row whose time has passed, and the restore would seem to have worked."""
-    if not backend.capabilities.purges and wanted.expired(time.time()):
-        at = datetime.fromtimestamp(wanted.expires_at or 0, UTC)
-        raise BadConfig(f"The key expired on {at:%Y-%m-%d %H:%M:%S} UTC.", "Create it again with a new expiry.", "expiry")
 
 
 def _row(trash: TrashEntry) -> TrashRow:

@@ -21,7 +21,7 @@ from stores.services.access import open_for_write
 from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.services.rows import Row, as_stored, row_of, same_row, settle, store_kind
-from stores.services.trash_rows import DELETED, new_entry
+from stores.services.trash_rows import DELETED, new_entry, new_key
 from stores.types import ABSENT, ANYTHING, Entry, Expect, Expected, Kind
 
 TRIES: Final = 5
@@ -60,6 +60,11 @@ class Writing:
             return None
         slug, settled = settle(seen, self.version, self.kind)
         return new_entry(self.store, settled, slug, reason, self.actor, self.run)
+
+    def new_row(self, entry: Entry) -> TrashEntry:
+        """The trash's note of a key that is about to be written where none is, not saved."""
+        slug, _ = settle(entry, self.version, self.kind)
+        return new_key(self.store, entry, slug, self.actor, self.run)
 
     def note(self, key: bytes, action: str, seen: Entry | None, after: Mapping[str, Any] | None = None) -> AuditEntry:
         """The audit entry of a write that is about to happen, not saved."""

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from stores.backends.memory import MemoryBackend
-from stores.errors import Busy, ReadOnly, StoreUnavailable
+from stores.errors import Busy, ReadOnly, StoreError, StoreUnavailable
 from stores.models import Run, RunAction, RunState, Store, TrashEntry
 from stores.services import bulk, definitions, runs, trash
 from stores.services.actor import Actor
@@ -53,14 +54,14 @@ def test_a_run_deletes_its_keys_and_can_be_undone(filled: Store, actor: Actor) -
 
 
 def test_a_key_that_changes_in_between_is_left(filled: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = MemoryBackend.delete
+    real = MemoryBackend.delete_each
 
-    def interrupted(self: MemoryBackend, key: bytes, expect: object) -> Entry | None:
-        if key == b"user:500":
-            plant(filled, key, b"theirs")
-        return real(self, key, expect)  # type: ignore[arg-type]
+    def interrupted(self: MemoryBackend, seen: Sequence[Entry]) -> list[Entry | StoreError | None]:
+        if any(entry.key == b"user:500" for entry in seen):
+            plant(filled, b"user:500", b"theirs")
+        return real(self, seen)
 
-    monkeypatch.setattr(MemoryBackend, "delete", interrupted)
+    monkeypatch.setattr(MemoryBackend, "delete_each", interrupted)
     run = bulk.delete_matching(actor, filled, USERS)
     assert (run.state, run.values, Record.of(run).kept) == (RunState.DONE, 899, 1)
     assert everything(filled)[b"user:500"].value == b"theirs"

@@ -14,13 +14,14 @@ import redis
 from stores.backends.memory import MemoryBackend
 from stores.errors import BadConfig, ReadOnly, StoreUnavailable
 from stores.models import AuditEntry, Run, RunState, Store, TrashEntry
-from stores.services import bulk, definitions, runs, trash
+from stores.services import bulk, bulk_undo, definitions, runs, trash
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Clash, Do, make_change
 from stores.services.bulk_preview import Confirmed, confirmed, preview
 from stores.services.bulk_record import Record
-from stores.types import Entry, Kind, Pace
+from stores.services.trash import TrashFilter
+from stores.types import Kind, Pace
 from tests.servers.redis import RedisServer, single
 from tests.services.conftest import everything, new_memory, opened, plant, plant_counter, plant_raw, soon, stored
 
@@ -122,14 +123,14 @@ def test_undo_never_goes_over_a_newer_value(filled: Store, actor: Actor) -> None
 
 def test_malformed_rows_and_foreign_changes_are_named(filled: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_raw(filled, b"user:broken", b"abc")
-    real = MemoryBackend.set_expiry
+    real = MemoryBackend.set_expiry_each
 
-    def interrupted(self: MemoryBackend, key: bytes, *rest: Any) -> Entry:
-        if key == b"user:05":
-            plant(filled, key, b"theirs")
-        return real(self, key, *rest)
+    def interrupted(self: MemoryBackend, seen: Any, *rest: Any) -> Any:
+        if any(entry.key == b"user:05" for entry in seen):
+            plant(filled, b"user:05", b"theirs")
+        return real(self, seen, *rest)
 
-    monkeypatch.setattr(MemoryBackend, "set_expiry", interrupted)
+    monkeypatch.setattr(MemoryBackend, "set_expiry_each", interrupted)
     run = done(actor, filled, make_change(Do.EXPIRY, USERS, time.time(), expiry="never"))
     record = Record.of(run)
     assert (run.state, record.done, record.kept, record.failed) == (RunState.DONE, 59, 1, 1)
@@ -154,6 +155,28 @@ def test_a_copy_is_byte_identical_and_leaves_the_source(filled: Store, second: S
     assert (found["done"], found["same"], found["failed"], found["change"]["target_after"]["keys"]) == (62, 0, 0, 62)
     again = bulk.receipt(done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="second")))
     assert (again["done"], again["same"]) == (0, 62)
+
+
+def test_undoing_a_copy_removes_the_new_keys_but_none_that_was_written_since(filled: Store, second: Store, actor: Actor) -> None:
+    plant(second, b"user:30", b"theirs")
+    run = done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="second", clash=Clash.OVERWRITE))
+    assert (Record.of(run).undoable, bulk_undo.restorable(run)) == (62, 62)
+    newer = plant(second, b"user:31", b"newer")
+    assert trash.list_trash(TrashFilter(run_id=str(run.pk))).rows
+    assert [bytes(row.trash.key) for row in trash.list_trash().rows] == [b"user:30"], "what a copy has made is no waste"
+    back = bulk.execute(bulk_undo.start(actor, run).pk)
+    assert back is not None
+    assert (back.state, Record.of(back).done, Record.of(back).kept) == (RunState.DONE, 61, 1)
+    assert {key: entry.value for key, entry in everything(second).items()} == {b"user:30": b"theirs", b"user:31": newer.value}
+    again = bulk.execute(bulk_undo.start(actor, run, overwrite=True).pk)
+    assert again is not None
+    assert set(everything(second)) == {b"user:30"}
+    assert len(everything(filled)) == 62
+
+
+def test_nothing_of_a_copy_is_noted_where_no_undo_is_wanted(filled: Store, second: Store, actor: Actor) -> None:
+    run = done(actor, filled, make_change(Do.COPY, USERS, time.time(), to="second", undo=False))
+    assert (Record.of(run).done, Record.of(run).undoable, TrashEntry.objects.count()) == (60, 0, 0)
 
 
 @pytest.mark.parametrize("clash", list(Clash))
@@ -184,6 +207,7 @@ def test_a_move_empties_the_source_only_of_what_was_read_again(filled: Store, se
     }
     assert undo(actor, run) == {"restored"}
     assert everything(filled) == before
+    assert set(everything(second)) == {b"user:30"}
 
 
 def test_expired_keys_are_not_copied(filled: Store, second: Store, actor: Actor) -> None:

@@ -95,7 +95,7 @@ def test_a_failed_restore_leaves_the_trash_as_it_was(memory: Store, actor: Actor
     def down(*_: object) -> None:
         raise StoreUnavailable("The store did not answer.")
 
-    monkeypatch.setattr(MemoryBackend, "put", down)
+    monkeypatch.setattr(MemoryBackend, "put_each", down)
     with pytest.raises(StoreUnavailable):
         trash.restore(actor, kept.pk, overwrite=True)
     assert TrashEntry.objects.filter(restored_at=None).count() == 1
