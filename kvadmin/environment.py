@@ -176,6 +176,13 @@ LOG_LEVEL = Variable("KVADMIN_LOG_LEVEL", "debug, info, warning or error", "What
 TRASH_DAYS = Variable(
     "KVADMIN_TRASH_DAYS", "1 to 365 days", "How long deleted and overwritten rows can be restored.", parsers.between(1, 365), default="7"
 )
+AUDIT_DAYS = Variable(
+    "KVADMIN_AUDIT_DAYS",
+    "0 to 36500 days",
+    "How long entries of the audit are kept; 0: for ever. What is left can still be verified.",
+    parsers.between(0, 36_500),
+    default="400",
+)
 METRICS_TOKEN = Variable(
     "KVADMIN_METRICS_TOKEN",
     "16 characters or more",
@@ -243,6 +250,7 @@ VARIABLES: tuple[Variable[Any], ...] = (
     FIELD_KEYS,
     TRASH_DAYS,
     TRASH_MB,
+    AUDIT_DAYS,
     METRICS_TOKEN,
     EMAIL_URL,
     EMAIL_FROM,
@@ -281,6 +289,7 @@ class Environment:
     log_level: str
     trash_days: int
     trash_mb: int
+    audit_days: int
     metrics_token: str
     email_url: str
     email_from: str
@@ -314,6 +323,7 @@ class Environment:
             "log_level": LOG_LEVEL.required(source),
             "trash_days": TRASH_DAYS.required(source),
             "trash_mb": TRASH_MB.required(source),
+            "audit_days": AUDIT_DAYS.required(source),
             "metrics_token": METRICS_TOKEN.read(source) or "",
             "email_url": EMAIL_URL.read(source) or "",
             "email_from": EMAIL_FROM.required(source),

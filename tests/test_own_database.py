@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.running_up import manage
+from tests.fixtures_path import ROOT
+from tests.running_up import clean_environment, manage
 from tests.servers import mariadb, postgresql
 
 
@@ -17,9 +20,10 @@ def url_of(kind: str) -> str:
     return f"{kind}://{found['user']}:{found['password']}@{found['host']}:{found['port']}/{found['database']}"
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_definitions_are_kept_in_a_database_of_ones_own(tmp_path: Path, kind: str) -> None:
-    settings = {"KVADMIN_DATABASE_URL": url_of(kind), "KVADMIN_DATA_DIR": str(tmp_path / "data")}
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
+def test_definitions_and_the_audit_are_kept_in_every_database(tmp_path: Path, kind: str) -> None:
+    own = {} if kind == "sqlite" else {"KVADMIN_DATABASE_URL": url_of(kind)}
+    settings = {**own, "KVADMIN_DATA_DIR": str(tmp_path / "data")}
     migrated = manage("migrate", "--verbosity", "0", **settings)
     assert migrated.returncode == 0, migrated.stderr
     complete = manage("migrate", "--check", **settings)
@@ -39,7 +43,22 @@ def test_definitions_are_kept_in_a_database_of_ones_own(tmp_path: Path, kind: st
     assert set(stores) == {"memstore", "data.two", "vip"}
     assert stores["memstore"]["default"] and not stores["data.two"]["default"]
     assert "of-the-store" not in listed.stdout
-    assert not (tmp_path / "data" / "kvadmin.sqlite3").exists()
+    assert (tmp_path / "data" / "kvadmin.sqlite3").exists() is (kind == "sqlite")
+    processes_that_write_the_audit_at_once_make_one_chain(kind, settings)
+
+
+def processes_that_write_the_audit_at_once_make_one_chain(kind: str, settings: dict[str, str]) -> None:
+    environment = clean_environment(DJANGO_SETTINGS_MODULE="kvadmin.settings", **settings)
+    command = [sys.executable, "-m", "tests.auditors", "3", "8"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["codes"] == [0, 0, 0]
+    assert (found["entries"], found["gaps"]) == (3 + 3 * 8 * 23, False)
+    assert found["verdict"]["sound"], found["verdict"]
+    assert found["guarded"] == {"UPDATE": kind != "mysql", "DELETE": kind != "mysql"}
+    assert found["pruned"] == found["entries"] - 1, "the retention gets past the guards, up to the newest entry"
+    assert found["after"]["sound"] and found["after"]["entries"] == 2
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])

@@ -45,3 +45,24 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
 
     def value_to_string(self, obj: models.Model) -> str:
         return str(self.get_prep_value(self.value_from_object(obj)))
+
+
+class CanonicalJSONField(models.TextField):  # type: ignore[type-arg]
+    """A JSON value stored as text in one form (`canonical`), so that what is read back hashes as what was written."""
+
+    def get_prep_value(self, value: Any) -> Any:
+        return None if value is None else canonical(value)
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> Any:
+        return None if value is None else json.loads(value)
+
+    def to_python(self, value: Any) -> Any:
+        return value
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return str(self.get_prep_value(self.value_from_object(obj)))
+
+
+def canonical(value: Any) -> str:
+    """JSON in ASCII with sorted names and without blanks; dates and the like as their text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

@@ -1,8 +1,7 @@
-"""What can be undone, and who did what."""
+"""What can be undone."""
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.db import models
 
 from stores.models.run import Run
@@ -41,31 +40,3 @@ class TrashEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.store_id} {bytes(self.key).hex()}"
-
-
-class AuditEntry(models.Model):
-    """One act: who, when, from where, through what, on what, before and after (secrets as digests)."""
-
-    at = models.DateTimeField(auto_now_add=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
-    actor = models.CharField(max_length=150)
-    via = models.CharField(max_length=16)
-    """page, command line, api, schedule"""
-    address = models.GenericIPAddressField(null=True)
-    action = models.CharField(max_length=40)
-    store_name = models.CharField(max_length=191, blank=True)
-    class_slug = models.CharField(max_length=40, blank=True)
-    key_hex = models.TextField(blank=True)
-    """Hex of the key, or `digest:...` where the key itself is secret."""
-    before = models.JSONField(null=True)
-    after = models.JSONField(null=True)
-    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL)
-    outcome = models.CharField(max_length=12, default="done")
-    """done, refused or failed"""
-
-    class Meta:
-        ordering = ["-at", "-id"]
-        indexes = [models.Index(fields=["store_name", "-at"], name="audit_of_store")]
-
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action} {self.store_name}"

@@ -88,7 +88,7 @@ def increment(actor: Actor, store: Store, key: bytes, delta: int, expires: int |
         seen = at.backend.get(key)
         edit_checks.counter(at, key, seen)
         note = at.note(key, "increment", seen, {"add": delta})
-        note.save(force_insert=True)
+        audit.append([note])
         with at.undone_on_refusal(note):
             number = at.backend.counter_incr(key, delta, expires, at.expected(expect))
             stored = at.backend.get(key)
@@ -180,14 +180,14 @@ def delete_chunk(at: Writing, chunk: Sequence[Target]) -> list[DeleteOutcome]:
     removals = [found for found in outcomes if isinstance(found, _Removal)]
     with transaction.atomic():
         TrashEntry.objects.bulk_create([removal.trash for removal in removals])
-        AuditEntry.objects.bulk_create([removal.note for removal in removals])
+        audit.append([removal.note for removal in removals])
     for removal in removals:
         removal.outcome = _removed(at, removal)
-        removal.note.outcome = audit.DONE if removal.outcome.state == "deleted" else audit.FAILED
     kept = [removal.trash.pk for removal in removals if removal.outcome.state != "deleted"]
     with transaction.atomic():
         TrashEntry.objects.filter(pk__in=kept).delete()
-        AuditEntry.objects.bulk_update([removal.note for removal in removals], ["outcome"])
+        for outcome, wanted in ((audit.DONE, True), (audit.FAILED, False)):
+            audit.settle_all([removal.note for removal in removals if (removal.outcome.state == "deleted") is wanted], outcome)
     return [found.outcome if isinstance(found, _Removal) else found for found in outcomes]
 
 
