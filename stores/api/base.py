@@ -35,6 +35,11 @@ PROBLEMS: dict[int, Any] = dict.fromkeys((400, 401, 403, 404, 405, 409, 412, 413
 """What any route may answer besides its result."""
 
 
+def does(scope: str, result: Any, summary: str, status: int = 200) -> dict[str, Any]:
+    """How a route describes itself: the scope that a token needs for it, what it answers, and what it does in a line."""
+    return {"response": {status: result, **PROBLEMS}, "by_alias": True, "summary": summary, "openapi_extra": {"x-scope": scope}}
+
+
 class Body(BaseModel):
     """What a route takes: a name that it does not know and a value of another type are refused, not passed over."""
 

@@ -1,21 +1,26 @@
-"""Definitions, connection tests, counts, purges and schedules of stores."""
+"""Definitions of stores: what there is, adding, changing, the default, connection tests, how they are doing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from django.utils import timezone
-from ninja import Router, Schema, Status
+from ninja import Field, Router, Schema, Status
 
-from stores.api.base import PROBLEMS, ApiRequest, actor, allowed_store
-from stores.errors import KeyNotFound
-from stores.models import Run, Store
-from stores.services import beatrows, census, definitions, health, purge, schedules, tokens
-from stores.types import Pace
+from stores.api.base import ApiRequest, Body, Name, Text, actor, allowed_store, does
+from stores.errors import NotSupported
+from stores.registry import BACKENDS, HIDDEN, backend_class
+from stores.services import definitions, health, pulse, snippets, tokens
+from stores.services.abilities import abilities
+from stores.types import Check
 
 router = Router(tags=["stores"])
+
+Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
+"""Key and value of a static store's entry."""
+Settings = dict[Name, Text]
+MOST_ENTRIES = 10_000
 
 
 class StoreOut(Schema):
@@ -30,22 +35,33 @@ class StoreOut(Schema):
     settings: dict[str, str]
 
 
-class StoreIn(Schema):
-    id: str
-    type: str
-    settings: dict[str, str] = {}
-    version: str = ""
+class StoreIn(Body):
+    id: Name
+    type: Name
+    settings: Settings = {}
+    version: Name = ""
     read_only: bool = False
     default: bool = False
-    entries: list[tuple[str, str]] = []
+    entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] = []
 
 
-class StoreChange(Schema):
-    settings: dict[str, str] | None = None
-    version: str | None = None
+class StoreChange(Body):
+    """What is left out stays. A masked secret that comes back as it was shown stays too."""
+
+    settings: Settings | None = None
+    version: Name | None = None
     enabled: bool | None = None
     read_only: bool | None = None
-    entries: list[tuple[str, str]] | None = None
+    entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] | None = None
+
+
+class TrialIn(Body):
+    """A definition that is tested and not kept."""
+
+    type: Name
+    settings: Settings = {}
+    version: Name = ""
+    entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] = []
 
 
 class CheckOut(Schema):
@@ -55,65 +71,67 @@ class CheckOut(Schema):
     fix: str
 
 
-class RunOut(Schema):
-    id: str
-    store: str
-    action: str
+class SettingOut(Schema):
+    name: str
+    label: str
+    type: str
+    required: bool
+    default: str
+    help: str
+
+
+class TypeOut(Schema):
+    """A type of store. `missing` says what has to be installed for it, empty where nothing has."""
+
+    type: str
+    label: str
+    missing: str
+    settings: list[SettingOut]
+
+
+class HealthOut(Schema):
+    """`state` is ok, slow, down, refused, off or unsupported. Each of the reasons is empty where the store can do it."""
+
     state: str
-    started_by: str
-    pace: str
-    seconds: float
-    scanned: int
-    values: int
-    counters: int
-    locks: int
-    corrupt: int
-    bytes: int
-    longest_ms: float
-    progress: float | None
-    error: str | None
-    created_at: datetime
-    finished_at: datetime | None
+    milliseconds: float | None
+    server: str
+    message: str
+    fix: str
+    no_writes: str
+    no_expiry: str
+    no_purge: str
 
 
-class PurgeIn(Schema):
-    pace: Pace = Pace.GENTLE
+class EntryOut(Schema):
+    key: str
+    value: str
 
 
-class ScheduleIn(Schema):
-    frequency: str
-    paused: bool = False
+class SnippetOut(Schema):
+    place: str
+    line: str
 
 
-class ScheduleOut(Schema):
-    frequency: str
-    paused: bool
-    words: str
-    next: list[datetime]
-    notes: list[str]
-    error: str
-    zone: str
+@router.get("/store-types", **does("read", list[TypeOut], "Types of stores and their settings"))
+def list_types(request: ApiRequest) -> list[dict[str, Any]]:
+    tokens.require(request.auth, "read")
+    return [_type(name) for name in BACKENDS if name not in HIDDEN]
 
 
-def run_out(run: Run) -> dict[str, Any]:
-    """A run as the API answers it."""
-    return purge.json_run(run) | {
-        "action": run.action,
-        "started_by": run.started_by,
-        "progress": run.progress,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-    }
+@router.post("/store-types/test", **does("admin", list[CheckOut], "Test a definition without keeping it"))
+def test_definition(request: ApiRequest, body: TrialIn) -> list[dict[str, Any]]:
+    tokens.require(request.auth, "admin")
+    return checks(definitions.test_connection(body.type.strip().lower(), body.settings, body.version, _pairs(body.entries)))
 
 
-@router.get("", response={200: list[StoreOut], **PROBLEMS}, summary="All stores the token may touch")
+@router.get("/stores", **does("read", list[StoreOut], "All stores the token may touch"))
 def list_stores(request: ApiRequest) -> list[dict[str, Any]]:
     tokens.require(request.auth, "read")
     mine = request.auth.stores
     return [info.as_json() for info in definitions.list_stores() if not mine or info.id in mine]
 
 
-@router.post("", response={201: StoreOut, **PROBLEMS}, summary="Define a store")
+@router.post("/stores", **does("admin", StoreOut, "Define a store", 201))
 def add_store(request: ApiRequest, body: StoreIn) -> Status[dict[str, Any]]:
     tokens.require(request.auth, "admin", body.id)
     store = definitions.create_store(
@@ -124,82 +142,97 @@ def add_store(request: ApiRequest, body: StoreIn) -> Status[dict[str, Any]]:
         version=body.version,
         read_only=body.read_only,
         make_default=body.default,
-        entries=tuple(body.entries),
+        entries=_pairs(body.entries),
     )
     return Status(201, definitions.info(store).as_json())
 
 
-@router.get("/{store_id}", response={200: StoreOut, **PROBLEMS}, summary="One definition, secrets masked")
+@router.get("/stores/{store_id}", **does("read", StoreOut, "One definition, secrets masked"))
 def get_store(request: ApiRequest, store_id: str) -> dict[str, Any]:
     return definitions.info(allowed_store(request, store_id, "read")).as_json()
 
 
-@router.patch("/{store_id}", response={200: StoreOut, **PROBLEMS}, summary="Change a definition")
+@router.patch("/stores/{store_id}", **does("admin", StoreOut, "Change a definition"))
 def change_store(request: ApiRequest, store_id: str, body: StoreChange) -> dict[str, Any]:
     store = allowed_store(request, store_id, "admin")
-    changes = {name: value for name, value in body.dict(exclude_unset=True).items() if value is not None}
-    return definitions.info(definitions.update_store(actor(request), store, **changes)).as_json()
+    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    if "entries" in changes:
+        changes["entries"] = _pairs(changes["entries"])
+    changed = definitions.update_store(actor(request), store, **changes)
+    pulse.forget(changed.pk)
+    return definitions.info(changed).as_json()
 
 
-@router.delete("/{store_id}", response={204: None, **PROBLEMS}, summary="Delete a definition, never the store itself")
-def remove_store(request: ApiRequest, store_id: str, new_default: str = "") -> Status[None]:
-    definitions.delete_store(actor(request), allowed_store(request, store_id, "admin"), new_default)
+@router.delete("/stores/{store_id}", **does("admin", None, "Delete a definition, never the store itself", 204))
+def remove_store(request: ApiRequest, store_id: str, new_default: Name = "") -> Status[None]:
+    """The default lookup store needs `new_default` while there are others."""
+    store = allowed_store(request, store_id, "admin")
+    definitions.delete_store(actor(request), store, new_default)
+    pulse.forget(store_id)
     return Status(204, None)
 
 
-@router.post("/{store_id}/default", response={200: StoreOut, **PROBLEMS}, summary="Make it the default lookup store")
+@router.post("/stores/{store_id}/default", **does("admin", StoreOut, "Make it the default lookup store"))
 def make_default(request: ApiRequest, store_id: str) -> dict[str, Any]:
     store = allowed_store(request, store_id, "admin")
     definitions.set_default(actor(request), store)
     return definitions.info(store).as_json()
 
 
-@router.post("/{store_id}/test", response={200: list[CheckOut], **PROBLEMS}, summary="Test the connection step by step")
+@router.post("/stores/{store_id}/test", **does("read", list[CheckOut], "Test the connection step by step"))
 def test_store(request: ApiRequest, store_id: str) -> list[dict[str, Any]]:
-    return [asdict(check) | {"state": check.state.value} for check in health.test_store(allowed_store(request, store_id, "read"))]
+    return checks(health.test_store(allowed_store(request, store_id, "read")))
 
 
-@router.get("/{store_id}/census", response={200: dict[str, Any], **PROBLEMS}, summary="The last census; 404 when not counted yet")
-def last_census(request: ApiRequest, store_id: str) -> dict[str, Any]:
+@router.get("/stores/{store_id}/health", **does("read", HealthOut, "Does it answer, and what can it do"))
+def get_health(request: ApiRequest, store_id: str) -> dict[str, Any]:
+    """One or two round trips; an answer also while the store is down."""
     store = allowed_store(request, store_id, "read")
-    found = census.latest(store)
-    if found is None:
-        raise KeyNotFound(f"Store {store.id} has not been counted yet.", "Start a census first.")
-    return census.json_census(found)
+    found = health.health(store)
+    unknown = "not known while the store does not answer"
+    reasons = {"no_writes": unknown, "no_expiry": unknown, "no_purge": unknown}
+    if found.milliseconds is not None:
+        able = abilities(store)
+        reasons = {"no_writes": able.writes, "no_expiry": able.expiry, "no_purge": able.purges}
+    return asdict(found) | reasons
 
 
-@router.post("/{store_id}/census", response={202: RunOut, **PROBLEMS}, summary="Count the store in the background")
-def start_census(request: ApiRequest, store_id: str) -> Status[dict[str, Any]]:
-    return Status(202, run_out(census.start(actor(request), allowed_store(request, store_id, "read"))))
+@router.get("/stores/{store_id}/entries", **does("read", list[EntryOut], "Entries of a static store, in their order"))
+def list_entries(request: ApiRequest, store_id: str) -> list[dict[str, Any]]:
+    """To change them, send all of them to `PATCH /stores/{store_id}`."""
+    store = allowed_store(request, store_id, "read")
+    if store.type != "static":
+        raise NotSupported(f"Store {store.id} has no entries of its own.", "List its keys instead.")
+    return [{"key": key, "value": value} for key, value in store.entries.values_list("key", "value")]
 
 
-@router.post("/{store_id}/purge", response={202: RunOut, **PROBLEMS}, summary="Purge expired rows in the background")
-def start_purge(request: ApiRequest, store_id: str, body: PurgeIn) -> Status[dict[str, Any]]:
-    return Status(202, run_out(purge.start(actor(request), allowed_store(request, store_id, "purge"), body.pace)))
+@router.get("/stores/{store_id}/snippets", **does("read", list[SnippetOut], "Rules that read the store"))
+def list_snippets(request: ApiRequest, store_id: str) -> list[dict[str, Any]]:
+    return snippet_list(snippets.of_store(allowed_store(request, store_id, "read").pk))
 
 
-@router.get("/{store_id}/schedule", response={200: ScheduleOut, **PROBLEMS}, summary="The purge schedule in words, with its next runs")
-def get_schedule(request: ApiRequest, store_id: str) -> dict[str, Any]:
-    return _schedule(allowed_store(request, store_id, "read"))
+def snippet_list(found: Iterable[snippets.Snippet]) -> list[dict[str, Any]]:
+    """Snippets as the API answers them."""
+    return [asdict(snippet) for snippet in found]
 
 
-@router.put("/{store_id}/schedule", response={200: ScheduleOut, **PROBLEMS}, summary="Set the purge schedule; empty ends it")
-def put_schedule(request: ApiRequest, store_id: str, body: ScheduleIn) -> dict[str, Any]:
-    store = allowed_store(request, store_id, "admin")
-    schedules.set_schedule(actor(request), store, body.frequency, paused=body.paused)
-    store.refresh_from_db()
-    return _schedule(store)
+def checks(found: list[Check]) -> list[dict[str, Any]]:
+    """Steps of a connection test as the API answers them."""
+    return [asdict(check) | {"state": check.state.value} for check in found]
 
 
-def _schedule(store: Store) -> dict[str, Any]:
-    zone = beatrows.server_zone()
-    found = schedules.describe(store.purge_frequency, timezone.now(), zone, version=store.effective_version, store=store)
-    return {
-        "frequency": store.purge_frequency,
-        "paused": store.purge_paused,
-        "words": found.words,
-        "next": [] if store.purge_paused else [run.at for run in found.next_runs],
-        "notes": [note.text for note in found.notes],
-        "error": found.error,
-        "zone": str(zone),
-    }
+def _pairs(entries: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in entries)
+
+
+def _type(name: str) -> dict[str, Any]:
+    try:
+        backend = backend_class(name)
+    except NotSupported as error:
+        return {"type": name, "label": name, "missing": str(error), "settings": []}
+    fields = [
+        {"name": field.name, "label": field.label, "type": field.type.value, "required": field.required, "default": field.default,
+         "help": field.help}
+        for field in backend.SETTINGS
+    ]  # fmt: skip
+    return {"type": name, "label": backend.LABEL, "missing": "", "settings": fields}

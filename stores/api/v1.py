@@ -6,12 +6,14 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.security import django_auth
 
-from stores.api import history, keys, stores
-from stores.api.base import Token, install_problems
+from stores.api import audit, counts, keys, lookups, problems, purges, runs, stores, trash
+from stores.api.base import Token
+from stores.api.parsing import StrictParser
 
 api = NinjaAPI(
     title="kvadmin",
@@ -20,9 +22,10 @@ api = NinjaAPI(
     docs_url=None,
     openapi_url=None,
     auth=Token(),
+    parser=StrictParser(),
     description="Keys, counts, purges and lookups of Stalwart's in-memory stores. Errors are application/problem+json.",
 )
-install_problems(api)
+problems.install(api)
 
 
 @api.get("/openapi.json", include_in_schema=False, auth=[Token(), django_auth])
@@ -31,9 +34,11 @@ def openapi(request: HttpRequest) -> dict[str, Any]:
     return dict(api.get_openapi_schema())
 
 
-api.add_router("/stores", stores.router)
-api.add_router("/stores", keys.router)
-api.add_router("", history.router)
+for module in (stores, keys, counts, purges, runs, trash, lookups, audit):
+    api.add_router("", module.router)
+
+
+no_route = csrf_exempt(login_not_required(problems.no_route))
 
 
 def urls() -> tuple[Any, str, str]:
@@ -41,5 +46,6 @@ def urls() -> tuple[Any, str, str]:
     patterns, app, namespace = api.urls
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
-            login_not_required(pattern.callback)
-    return patterns, app, namespace
+            pattern.callback = login_not_required(problems.refusing(pattern.callback))
+    rest = [path("", no_route), path("<path:rest>", no_route)]
+    return [*patterns, *rest], app, namespace

@@ -6,19 +6,20 @@ one up to 0.15 (a note says so) and answers nothing from 0.16 on; a Sieve call o
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from stores.backends.readonly import ReadOnlyTable
 from stores.codecs import bincode
-from stores.errors import StoreError, UnknownStore
+from stores.errors import BadConfig, StoreError, UnknownStore
 from stores.expressions import Context, EvalError, ExpressionError, Limits, ParseError, Value, dialect, evaluate, from_json, parse
 from stores.expressions.ifblocks import BlockError, evaluate_block, load
 from stores.expressions.sieve import SieveContext, compile_script, run_script
 from stores.models import Store
-from stores.services.lookup import Lookups
+from stores.services.lookup import Lookups, unknown_note
 
 Answer = TypeVar("Answer")
 Variables = Mapping[str, Value]
@@ -164,12 +165,8 @@ class StoreLookups:
             raise EvalError(f"{function} would write; writes are switched off for this evaluation.")
 
     def _read(self, store: Store, key: str) -> Value:
-        backend = self.lookups.backend(store.id)
-        if isinstance(backend, ReadOnlyTable):
-            typed = backend.answer(key)
-            return "" if typed is None else typed
-        payload = backend.key_get(key.encode())
-        return "" if payload is None else payload.decode("utf-8", "replace")
+        found = self.lookups.answer(store.id, key.encode())
+        return "" if found is None else found
 
     def _known(self, store: str) -> Store:
         try:
@@ -194,9 +191,9 @@ class StoreLookups:
         if not store:
             raise EvalError("There is no default lookup store.")
         if self.version == "0.16":
-            self._say(f"There is no store {store}; Stalwart 0.16 answers nothing and does nothing.")
+            self._say(f"There is no store {store}. {unknown_note(store, self.version)}")
             return None
-        self._say(f"There is no store {store}; Stalwart silently asks the default lookup store instead.")
+        self._say(f"There is no store {store}. {unknown_note(store, self.version)}")
         return self._store("")
 
     def _say(self, note: str) -> None:
@@ -291,6 +288,27 @@ def _result(run: Callable[[], Value | None], bound: StoreLookups) -> Result:
             error["key"] = failed.key
     took = (time.perf_counter() - started) * 1000
     return Result(type_of(value), value, error, tuple(bound.trace), tuple(bound.notes), took)
+
+
+def setting_in(keys: Mapping[str, str], wanted: str, faults: Sequence[str] = ()) -> str:
+    """The setting of flattened keys that is meant: the named one, else the only one. Raises BadConfig for faults and for none."""
+    if faults:
+        raise BadConfig(" ".join(faults), "Write it as in Stalwart's configuration.", "source")
+    bases = sorted({setting_of(name) for name in keys})
+    if wanted and wanted not in bases:
+        raise BadConfig(f'There is no setting "{wanted}" in this text.', f"Settings: {', '.join(bases[:20]) or 'none'}.", "key")
+    if not wanted and len(bases) != 1:
+        raise BadConfig(f"The text holds {len(bases)} settings.", "Name one as key.", "key")
+    return wanted or bases[0]
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it: not-a-number and infinities become the texts NaN, Infinity and -Infinity."""
+    if isinstance(value, list):
+        return [plain(element) for element in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def setting_of(key: str) -> str:

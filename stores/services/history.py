@@ -16,6 +16,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from stores.models import Census, Store
+from stores.services.filters import CUSTOM
 
 Slug = str | None
 
@@ -212,6 +213,36 @@ def json_steps(found: Iterable[Step]) -> list[dict[str, Any]]:
 def steps_of(census: Census) -> list[Step]:
     """The steps that were seen when this census was made."""
     return [Step(step["class"], census.at, step["before"], step["after"]) for step in census.steps]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassChange:
+    """A class in two censuses: keys then and now, and by how much the expired ones and the bytes changed."""
+
+    slug: str
+    """`custom` for user keys."""
+    before: int
+    after: int
+    expired: int
+    bytes: int
+
+    @property
+    def change(self) -> int:
+        return self.after - self.before
+
+
+def change_of(slug: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> ClassChange:
+    """The rows of one class in two censuses, or their totals; None where a census has none."""
+    then, now = before or NOTHING, after or NOTHING
+    expired, size = int(now["expired"]) - int(then["expired"]), bytes_of(now) - bytes_of(then)
+    return ClassChange(slug, keys_of(then), keys_of(now), expired, size)
+
+
+def changes(before: Census, after: Census) -> list[ClassChange]:
+    """Every class of either census, the largest change first."""
+    then, now = ({row["class"] or CUSTOM: row for row in census.classes} for census in (before, after))
+    found = [change_of(slug, then.get(slug), now.get(slug)) for slug in then | now]
+    return sorted(found, key=lambda change: (-abs(change.change), -abs(change.bytes), change.slug))
 
 
 def recent_steps(since: datetime, limit: int) -> list[Census]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from stores.expressions.contexts import VARIABLES
@@ -43,7 +44,7 @@ def _version() -> str:
 def _evaluated(request: HttpRequest, form: ConsoleForm) -> dict[str, object]:
     data, variables = form.cleaned_data, form.variables()
     options = {"version": data["version"], "allow_writes": data["allow_writes"]}
-    with Lookups(actor_of(request)) as stores:
+    with Lookups(actor_of(request), allow_writes=data["allow_writes"]) as stores:
         if data["language"] == SIEVE_SCRIPT:
             return {"script": service.run_sieve(data["source"], variables, stores, **options)}
         if data["language"] == SETTING:
@@ -54,11 +55,11 @@ def _evaluated(request: HttpRequest, form: ConsoleForm) -> dict[str, object]:
 
 def _setting(source: str, variables: service.Variables, stores: Lookups, options: dict[str, object]) -> dict[str, object]:
     document = parse(source if source.endswith("\n") else source + "\n")
-    faults = [f"Line {fault.line}: {fault.message}" for fault in document.faults]
+    faults = [_("Line %(line)s: %(message)s") % {"line": fault.line, "message": fault.message} for fault in document.faults]
     keys = {name: setting.value for name, setting in document.settings.items()}
     bases = sorted({service.setting_of(name) for name in keys})
     if faults or not bases:
-        return {"faults": faults or ["There is no setting in this text."]}
+        return {"faults": faults or [_("There is no setting in this text.")]}
     results = [service.evaluate_setting(base, keys, variables, stores, **options) for base in bases[:20]]  # type: ignore[arg-type]
     return {"settings": [(base, result, shown(result)) for base, result in zip(bases, results, strict=False)]}
 

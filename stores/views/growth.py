@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig, KeyNotFound
@@ -37,16 +38,13 @@ class TableLine:
 class DiffLine:
     """A class in two counts."""
 
-    slug: str
     title: str
+    slug: str
     before: int
     after: int
     expired: int
     bytes: int
-
-    @property
-    def change(self) -> int:
-        return self.after - self.before
+    change: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def range_of(request: HttpRequest) -> str:
 def card(store: Store, name: str, week: Sequence[Census] = ()) -> dict[str, Any]:
     """What the growth card of a store's page shows; no query where the counts of the week are known."""
     points = history.week_curve(week) if week and name == DEFAULT else history.curve(store, name)
-    return {"range": name, "points": points, "label": spoken(f"Keys of {store.pk}", points)}
+    return {"range": name, "points": points, "label": spoken(_("Keys of %(store_pk)s") % {"store_pk": store.pk}, points)}
 
 
 @require_safe
@@ -76,7 +74,7 @@ def growth(request: HttpRequest, store: Store) -> HttpResponse:
     slug, name = request.GET.get("class", ""), range_of(request)
     titles = class_titles()
     if slug and slug not in titles:
-        raise BadConfig(f'There is no key class "{slug[:40]}".', field="class")
+        raise BadConfig(_('There is no key class "%(slug)s".') % {"slug": slug[:40]}, field="class")
     points = history.curve(store, name, False if not slug else None if slug == CUSTOM else slug)
     subject = titles[slug] if slug else store.pk
     latest = Census.objects.filter(store=store).defer("details").first()
@@ -100,19 +98,19 @@ def growth(request: HttpRequest, store: Store) -> HttpResponse:
 def compare(request: HttpRequest, store: Store) -> HttpResponse:
     """Two counts by class; without a choice the newest and the one a day before."""
     known = list(Census.objects.filter(store=store).defer("classes", "details", "steps")[:CHOICES])
-    context: dict[str, Any] = {"store": store, "title": f"Two counts of {store.pk}"}
+    context: dict[str, Any] = {"store": store, "title": _("Two counts of %(store_pk)s") % {"store_pk": store.pk}}
     context["choices"] = [
         Choice(one.pk, f"{words.absolute(one.at.timestamp(), 'short')}: {words.plural(history.keys_of(one.total), 'key')}") for one in known
     ]
     if len(known) > 1:
         before, after = sorted((_asked(request, store, "from", _day_before(known)), _asked(request, store, "to", known[0])), key=_moment)
         lines = diff(before, after)
-        whole = _line("", "", before.total, after.total)
+        whole = _line("", history.change_of("", before.total, after.total))
         context |= {"before": before, "after": after, "lines": lines, "all": whole, "apart": (after.at - before.at).total_seconds()}
         context["title"] = (
             f"{words.plural(abs(whole.change), 'key')} {'fewer' if whole.change < 0 else 'more'}"
             if whole.change
-            else "As many keys as before"
+            else _("As many keys as before")
         )
     return show(request, "stores/compare.html", context)
 
@@ -124,15 +122,15 @@ def every(request: HttpRequest, store: Store) -> HttpResponse:
     text = request.POST.get("minutes", "")
     census_schedule.set_interval(actor_of(request), store, int(text) if text.isascii() and text.isdigit() and len(text) < 8 else -1)
     said = dict(census_schedule.INTERVALS)[store.census_minutes].lower()
-    return go(request, reverse("stores:store", args=[store.pk]), f"{store.pk} is counted {said}.")
+    return go(
+        request, reverse("stores:store", args=[store.pk]), _("%(store_pk)s is counted %(said)s.") % {"store_pk": store.pk, "said": said}
+    )
 
 
 def diff(before: Census, after: Census) -> list[DiffLine]:
     """Every class of either count, the largest change first."""
     titles = class_titles()
-    then, now = ({row["class"] or CUSTOM: row for row in census.classes} for census in (before, after))
-    lines = [_line(slug, titles.get(slug, slug), then.get(slug), now.get(slug)) for slug in then | now]
-    return sorted(lines, key=lambda line: (-abs(line.change), -abs(line.bytes), line.title))
+    return [_line(titles.get(each.slug, each.slug), each) for each in history.changes(before, after)]
 
 
 def table(points: list[Point]) -> list[TableLine]:
@@ -145,19 +143,28 @@ def table(points: list[Point]) -> list[TableLine]:
 def headline(subject: str, points: list[Point]) -> str:
     """What happened in one sentence."""
     if len(points) < 2:
-        return f"{subject}: {words.plural(points[0].keys, 'key')}" if points else f"Growth of {subject}"
+        return f"{subject}: {words.plural(points[0].keys, 'key')}" if points else _("Growth of %(subject)s") % {"subject": subject}
     change = points[-1].keys - points[0].keys
     if not change:
-        return f"{subject} has as many keys as before"
-    return f"{subject} {'grew' if change > 0 else 'shrank'} by {words.plural(abs(change), 'key')}"
+        return _("%(subject)s has as many keys as before") % {"subject": subject}
+    return _("%(subject)s %(what)s by %(keys)s") % {
+        "subject": subject,
+        "what": "grew" if change > 0 else "shrank",
+        "keys": words.plural(abs(change), "key"),
+    }
 
 
 def spoken(subject: str, points: list[Point]) -> str:
     """The curve for readers who do not see it."""
     if not points:
-        return f"{subject}: not counted in this time"
+        return _("%(subject)s: not counted in this time") % {"subject": subject}
     low, high = min(point.keys for point in points), max(point.keys for point in points)
-    return f"{subject}: between {words.count(low)} and {words.count(high)} keys, {words.count(points[-1].keys)} at the last count"
+    return _("%(subject)s: between %(low)s and %(high)s keys, %(keys)s at the last count") % {
+        "subject": subject,
+        "low": words.count(low),
+        "high": words.count(high),
+        "keys": words.count(points[-1].keys),
+    }
 
 
 def _asked(request: HttpRequest, store: Store, name: str, default: Census) -> Census:
@@ -165,7 +172,7 @@ def _asked(request: HttpRequest, store: Store, name: str, default: Census) -> Ce
     wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0 if text else default.pk
     found = Census.objects.filter(store=store, pk=wanted).defer("details").first()
     if found is None:
-        raise KeyNotFound("That count is not kept any more.", "Choose another one; counts are kept further apart as they grow old.")
+        raise KeyNotFound(_("That count is not kept any more."), _("Choose another one; counts are kept further apart as they grow old."))
     return found
 
 
@@ -178,13 +185,5 @@ def _moment(census: Census) -> Any:
     return census.at
 
 
-def _line(slug: str, title: str, before: Any, after: Any) -> DiffLine:
-    then, now = before or history.NOTHING, after or history.NOTHING
-    return DiffLine(
-        slug,
-        title,
-        history.keys_of(then),
-        history.keys_of(now),
-        int(now["expired"]) - int(then["expired"]),
-        history.bytes_of(now) - history.bytes_of(then),
-    )
+def _line(title: str, found: history.ClassChange) -> DiffLine:
+    return DiffLine(title, found.slug, found.before, found.after, found.expired, found.bytes, found.change)

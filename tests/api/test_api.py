@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
+from stores.api.describe import Route, routes, table
 from stores.api.v1 import api
 from stores.errors import BadConfig
 from stores.models import ApiToken, AuditEntry, Store, TrashEntry
@@ -59,12 +60,17 @@ def test_keys_are_listed_written_and_deleted_conditionally(owner: Actor, memory:
     assert changed.status_code == 200
     assert changed.json()["value_hex"] == "00ff"
     assert changed.json()["expires_at"] == made.json()["expires_at"]
-    never = call("PATCH", f"/stores/mem/keys/{token_of(b'k')}", {"expires": None})
+    blind = call("PATCH", f"/stores/mem/keys/{token_of(b'k')}", {"expires": None})
+    assert (blind.status_code, blind.json()["code"]) == (428, "precondition-required")
+    assert call("PUT", f"/stores/mem/keys/{token_of(b'k')}", {"value": "blind"}).status_code == 428
+    assert call("DELETE", f"/stores/mem/keys/{token_of(b'k')}").status_code == 428
+    assert stored(memory, b"k").value == b"\x00\xff"  # type: ignore[union-attr]
+    never = call("PATCH", f"/stores/mem/keys/{token_of(b'k')}", {"expires": None}, If_Match=changed["ETag"])
     assert never.json()["expires_at"] is None
     listed = call("GET", "/stores/mem/keys?prefix=6b").json()
     assert [row["key_hex"] for row in listed["keys"]] == ["6b"]
     assert listed["complete"] is True
-    assert call("DELETE", f"/stores/mem/keys/{token_of(b'k')}").status_code == 200
+    assert call("DELETE", f"/stores/mem/keys/{token_of(b'k')}", If_Match="*").status_code == 200
     assert stored(memory, b"k") is None
     assert call("GET", f"/stores/mem/keys/{token_of(b'k')}").status_code == 404
     trash = call("GET", "/trash?store=mem").json()["entries"]
@@ -176,13 +182,38 @@ def _routes() -> list[tuple[str, str]]:
     return found
 
 
-FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1"}
+FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1", "{count_id}": "1"}
+
+
+QUERY: dict[str, str] = {"/stores/{store_id}/diff": "?before=1&after=1"}
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/stores"): {"id": "new", "type": "static"},
+    ("POST", "/store-types/test"): {"type": "static"},
+    ("PUT", "/stores/{store_id}/schedule"): {"frequency": "0 3 *"},
+    ("PUT", "/stores/{store_id}/census/interval"): {"minutes": 60},
+    ("PUT", "/stores/{store_id}/keys/{key}"): {"value": "x"},
+    ("PATCH", "/stores/{store_id}/keys/{key}"): {"expires": None},
+    ("PUT", "/stores/{store_id}/keys/{key}/counter"): {"number": 1},
+    ("POST", "/stores/{store_id}/delete-keys"): {"keys": [{"key": "aw", "etag": "0"}]},
+    ("POST", "/stores/{store_id}/build-key"): {"class": "greylist", "parts": {}},
+    ("POST", "/trash/restore"): {"ids": [1]},
+    ("POST", "/lookups"): {"function": "key_get", "key": "k"},
+    ("POST", "/lookups/evaluate"): {"expression": "1"},
+    ("POST", "/lookups/setting"): {"source": "a = 1"},
+    ("POST", "/lookups/sieve"): {"source": "keep;"},
+}
+"""A body that each route would take."""
+
+
+def _filled(path: str) -> str:
+    for name, value in FILLED.items():
+        path = path.replace(name, value)
+    return path
 
 
 @pytest.mark.parametrize(("method", "path"), _routes(), ids=lambda part: str(part).replace("/", "."))
 def test_every_route_asks_for_a_token(method: str, path: str, memory: Store) -> None:
-    for name, value in FILLED.items():
-        path = path.replace(name, value)
+    path = _filled(path)
     for headers in ({}, {"Authorization": "Bearer kva_wrong"}):
         answer = Client().generic(method, path, "{}", content_type="application/json", headers=headers)
         assert answer.status_code == 401, answer.content
@@ -222,10 +253,16 @@ def test_definitions_and_schedules_are_for_admins(owner: Actor, memory: Store) -
 
 def test_lookups_answer_as_stalwart_does(owner: Actor, memory: Store) -> None:
     call = caller(owner, "read", "edit")
-    assert call("POST", "/lookups", {"function": "key_set", "key": "a", "value": "b"}).json() == {"store": "mem", "result": True}
+    assert call("POST", "/lookups", {"function": "key_set", "key": "a", "value": "b"}).status_code == 403
+    written = call("POST", "/lookups", {"function": "key_set", "key": "a", "value": "b", "allow_writes": True}).json()
+    assert written == {"store": "mem", "type": "integer", "result": 1}
     assert call("POST", "/lookups", {"function": "key_get", "store": "mem", "key": "a"}).json()["result"] == "b"
-    assert call("POST", "/lookups", {"function": "counter_incr", "key": "n", "number": 4}).json()["result"] == 4
-    assert call("POST", "/lookups", {"function": "key_get", "store": "nosuch", "key": "a"}).status_code == 404
+    assert call("POST", "/lookups", {"function": "counter_incr", "key": "n", "number": 4, "allow_writes": True}).json()["result"] == 4
+    unknown = call("POST", "/lookups", {"function": "key_get", "store": "nosuch", "key": "a"})
+    assert unknown.status_code == 404
+    assert "silently ask its default" in unknown.json()["fix"]
+    assert call("POST", "/lookups", {"function": "key_exists", "key": ["", "no", "a"]}).json()["result"] == 1
+    assert call("POST", "/lookups", {"function": "key_get", "key": ["a"]}).json()["field"] == "key"
     answer = call("POST", "/lookups/evaluate", {"expression": "key_get('mem', x) + 1", "variables": {"x": "a"}}).json()
     assert answer["result"] == "b1"
     assert answer["trace"][0]["hit"] is True
@@ -244,11 +281,21 @@ def test_the_token_page_shows_a_secret_once(client: Client, owner: Actor, memory
     assert tokens.find(secret) is None
 
 
-def test_the_description_names_every_route() -> None:
-    text = (ROOT / "docs" / "api.md").read_text()
-    words = {"{store_id}": "{id}", "{run_id}": "{id}", "{trash_id}": "{id}", "/api/v1": "", "/{act}": ""}
-    for _, path in _routes():
-        for old, new in words.items():
-            path = path.replace(old, new)
-        last = path.rpartition("/")[2]
-        assert path in text or f"…/{last}" in text, path
+def test_the_table_of_routes_is_the_schemas() -> None:
+    expected = table(api.get_openapi_schema(path_prefix="/api/v1/"))
+    assert expected in (ROOT / "docs" / "api.md").read_text(), f"the table has to read:\n{expected}"
+
+
+SCOPES = {"read", "edit", "purge", "admin"}
+EITHER = {"/runs/{run_id}/{act}": {"edit"}}
+"""What is for one of two scopes, according to what it is done to."""
+
+
+@pytest.mark.parametrize("route", [*routes(api.get_openapi_schema(path_prefix="/api/v1/"))], ids=lambda r: f"{r.method}.{r.path}")
+def test_every_route_asks_for_its_scope(route: Route, owner: Actor, memory: Store) -> None:
+    """A token with every scope but this one, and none with admin, is refused before anything is looked at or done."""
+    rest = SCOPES - {route.scope, "admin", *EITHER.get(route.path, ())}
+    answer = caller(owner, *rest)(route.method, _filled(route.path) + QUERY.get(route.path, ""), BODIES.get((route.method, route.path), {}))
+    assert answer.status_code == 403, (answer.status_code, answer.content)
+    assert answer.json()["code"] in ("not-allowed", "forbidden")
+    assert memory.pk in Store.objects.values_list("pk", flat=True)

@@ -45,7 +45,7 @@ Known variables are the given ones; true and false count as 1 and 0;
             raise Error("Give either an expression or --batch FILE.", returncode=USAGE)
         version = options["stalwart"] or _default_version()
         self.settings = dict(_variable(text, "--setting") for text in options["setting"])
-        with Lookups(self.actor) as stores:
+        with Lookups(self.actor, allow_writes=options["allow_writes"]) as stores:
             if options["batch"] is not None:
                 return self._batch(options["batch"], stores, version, options["allow_writes"])
             variables = dict(_variable(text) for text in options["var"])
