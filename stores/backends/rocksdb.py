@@ -5,35 +5,33 @@ Capabilities: reading always; writing and purging only while no other process ha
 only as the owner of the folder. Column families are listed, not assumed.
 Differences from Stalwart: reads never take the LOCK and leave nothing in the folder. Edits wait for the disk, Stalwart's do not.
 A purge goes row by row in short batches and steps over malformed rows.
-Limits: kvadmin has to run on the mail server's machine. Opening a reader costs 5 to 20 ms plus 2 µs for each row in the server's
-write-ahead log, so readers are kept for five minutes. While kvadmin has a database open for writing the mail server cannot start.
+Limits: kvadmin has to run on the mail server's machine. A process of its own has the database open (`rocksprocess`). Opening a reader
+costs 5 to 20 ms plus 2 µs for each row in the server's write-ahead log, so readers are kept for five minutes; a page waits 5 s for it,
+background work and edits two minutes. While kvadmin has a database open for writing the mail server cannot start.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from rocksdict import ColumnFamily, Rdict, WriteBatch
-
-from stores.backends import rocksfiles, rockspool
+from stores.backends import rocksfiles, rocksprocess
 from stores.backends.base import IsLock
 from stores.backends.datastore import DataStoreBackend, Decide, DecideEach, Stored
 from stores.backends.merging import (
-    Expired,
-    census_slices,
+    NUMBER_SIZE,
+    Columns,
+    Pair,
+    Row,
     entry_of,
-    expired_rows,
-    merged,
     owns_all,
     owns_some,
     require_own,
+    slice_of,
     stored,
 )
-from stores.backends.rocksopen import Tables, Writer, counter_family, families_of, translated
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
 from stores.codecs.sqltables import COUNTERS, OLD_COUNTERS, VALUES, guess_version, tables_of
@@ -85,35 +83,38 @@ class RocksDBBackend(DataStoreBackend):
             raise BadConfig("The path of the database is missing or not absolute.", "Give a folder such as /opt/stalwart/data.", "path")
         self.path = Path(path)
         self._owns = owns_some if tables_of(version).shared else owns_all
-        self._shared: rockspool.Shared | None = None
+        self._shared: rocksprocess.Shared | None = None
         self._reads = 0
-        self._writes = False
+        self._holder = rocksprocess.new_holder()
+        self._held_in = 0
 
     # opening and closing
 
     @property
-    def shared(self) -> rockspool.Shared:
-        """What this process has open of the database."""
+    def shared(self) -> rocksprocess.Shared:
+        """What this process shares of the database."""
         if self._shared is None:
-            self._shared = rockspool.acquire(self.path, self.version)
+            self._shared = rocksprocess.acquire(self.path, self.version)
         return self._shared
 
     def close(self) -> None:
         shared, self._shared = self._shared, None
-        writes, self._writes, self._reads = self._writes, False, 0
+        held, self._held_in, self._reads = self._held_in, 0, 0
         if shared is not None:
             try:
-                if writes:
-                    shared.release_writer()
+                if shared.knows(held):
+                    shared.ask("let_go", self._holder, seconds=rocksprocess.WORK_SECONDS, again=False)
             finally:
-                rockspool.release(shared)
+                rocksprocess.release(shared)
 
-    def _writable(self) -> rockspool.Shared:
-        """Hold the database open for writing until `close`."""
-        if not self._writes:
-            self.shared.acquire_writer()
-            self._writes = True
-        return self.shared
+    def _altering(self, name: str, *arguments: Any) -> Any:
+        """Ask for a change, with the database held open for writing until `close`."""
+        shared = self.shared
+        if not shared.knows(self._held_in):
+            self._held_in = shared.generation
+            shared.ask("hold", self._holder, seconds=rocksprocess.WORK_SECONDS)
+            self._held_in = shared.generation
+        return shared.ask(name, *arguments, seconds=rocksprocess.WORK_SECONDS, again=False)
 
     def _newest(self) -> bool:
         self._reads += 1
@@ -122,18 +123,26 @@ class RocksDBBackend(DataStoreBackend):
     @property
     def capabilities(self) -> Capabilities:
         """Asks each time who holds the LOCK (about 30 µs, opens nothing)."""
-        why = self.shared.why_no_writes()
+        why = self._why_no_writes()
         if not why:
             return Capabilities()
         return Capabilities(
             writes=False, purges=False, conditional_write=False, why={"writes": why, "purges": why, "conditional_write": why}
         )
 
+    def _why_no_writes(self) -> str:
+        """Why nothing can be written now; empty when it can."""
+        path = self.path.resolve()
+        why = rocksfiles.why_not_writable(path)
+        if why:
+            return why
+        held = rocksfiles.holder(path)
+        return "" if held is None or rocksfiles.claimed(path) else rocksfiles.held_by(held)
+
     def ping(self) -> Ping:
         """Bring the reader up to date and read one row."""
         began = time.perf_counter()
-        with self.shared.reading(newest=True) as tables, translated(self.path):
-            tables.values.get(b"")
+        self.shared.ask("rows", [b""], True)
         milliseconds = (time.perf_counter() - began) * 1000
         return Ping(milliseconds, f"RocksDB {rocksfiles.engine_version(self.path)}".strip())
 
@@ -158,103 +167,93 @@ class RocksDBBackend(DataStoreBackend):
         return Check("Folder", CheckState.OK, f"A RocksDB database, last written by RocksDB {version or 'of an unknown version'}.")
 
     def _check_tables(self) -> Check:
-        families = families_of(self.path)
-        numbers = counter_family(self.path, families, self.version)
+        families = self.shared.ask("families")
+        numbers = self.shared.ask("counter_table")
         return Check("Tables", CheckState.OK, f"m and {numbers} are there, among {len(families)} column families.")
 
     def _check_reading(self) -> Check:
         return Check("Reading", CheckState.OK, f"Opened and read in {self.ping().milliseconds:.0f} ms.")
 
     def _check_writing(self) -> Check:
-        why = self.shared.why_no_writes()
+        why = self._why_no_writes()
         if why:
             return Check("Writing", CheckState.WARN, why, "Reading works; stop the mail server when you want to edit or purge here.")
         return Check("Writing", CheckState.OK, "No other process has the database open.")
 
     # reading
 
-    def _own_rows(self, tables: Tables, key: bytes) -> tuple[bytes | None, bytes | None]:
-        """What `m` and `y` hold under a key; no number that belongs to another part of the server."""
-        with translated(tables.path):
-            row, number = tables.values.get(key), tables.numbers.get(key)
-        return row, number if number is not None and self._owns(key, row) else None
+    def _rows(self, keys: Sequence[bytes]) -> list[tuple[bytes | None, bytes | None]]:
+        """What `m` and `y` hold under each key; no number that belongs to another part of the server."""
+        found: list[tuple[bytes | None, bytes | None]] = self.shared.ask("rows", list(keys), self._newest())
+        return found
 
     def _read(self, key: bytes) -> Stored:
-        with self.shared.reading(self._newest()) as tables:
-            return stored(*self._own_rows(tables, key))
+        return stored(*self._rows([key])[0])
 
     def get(self, key: bytes) -> Entry | None:
         """The entry as stored. Beside a live server as of a quarter of a second ago, and as of now for the first read."""
-        with self.shared.reading(self._newest()) as tables:
-            row, number = self._own_rows(tables, key)
-        return None if row is None and number is None else entry_of(key, row, number)
+        return self.get_each([key])[0]
+
+    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
+        """As `get`, all keys as of one moment."""
+        return [
+            None if row is None and number is None else entry_of(key, row, number)
+            for key, (row, number) in zip(keys, self._rows(keys), strict=True)
+        ]
 
     def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
         """The next entries in key order. Raises StoreError rather than end a walk early."""
-        start = start_after(cursor, keys)
-        with self.shared.reading(self._newest()) as tables:
-            both = merged(tables.rows(tables.values, start, keys.end), tables.rows(tables.numbers, start, keys.end), self._owns)
-            found = list(islice(both, limit + 1))
-        return Page(tuple(found[:limit]), cursor_after(found[limit - 1].key) if len(found) > limit else None)
+        found: list[Row] = self.shared.ask("page", start_after(cursor, keys), keys.end, limit + 1, self._newest())
+        return Page(tuple(entry_of(*row) for row in found[:limit]), cursor_after(found[limit - 1][0]) if len(found) > limit else None)
+
+    def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
+        """Number of keys in the range and whether it is exact; stops at `at_most`."""
+        found: int = self.shared.ask("count", keys.start, keys.end, at_most + 1, self._newest())
+        return min(found, at_most), found <= at_most
 
     def detect_version(self) -> str:
         """Stalwart's version as the column families and a few keys of `s` tell it, empty when they do not."""
-        families = families_of(self.path)
+        families = self.shared.ask("families")
         if VALUES not in families or not {COUNTERS, OLD_COUNTERS} & set(families):
             return ""
-        version = "" if COUNTERS in families else "0.10"
-        shared = rockspool.acquire(self.path, version)
+        shared = rocksprocess.acquire(self.path, "" if COUNTERS in families else "0.10")
         try:
-            with shared.reading(newest=True) as tables:
-                sample = [] if tables.settings is None else [key for key, _ in islice(tables.rows(tables.settings, b""), SAMPLE)]
+            sample: list[Pair] | None = shared.ask("settings", b"", None, SAMPLE, True)
         finally:
-            rockspool.release(shared)
-        return guess_version(families, sample)
+            rocksprocess.release(shared)
+        return guess_version(families, [key for key, _ in sample or []])
 
     def server_settings(self, prefixes: Sequence[str], most: int = 10_000) -> dict[str, str] | None:
         """Settings of column family `s`, plain text on both sides; None without it, and in 0.16, where it holds objects."""
         if self.version.startswith("0.16"):
             return None
-        with self.shared.reading(self._newest()) as tables:
-            if tables.settings is None:
+        rows: list[Pair] = []
+        for start in (prefix.encode() for prefix in prefixes):
+            found: list[Pair] | None = self.shared.ask("settings", start, prefix_end(start), most, self._newest())
+            if found is None:
                 return None
-            rows: list[tuple[bytes, bytes]] = []
-            for start in (prefix.encode() for prefix in prefixes):
-                rows += islice(tables.rows(tables.settings, start, prefix_end(start)), most)
+            rows += found
         return {key.decode(errors="replace"): value.decode(errors="replace") for key, value in rows}
 
     def size_bytes(self) -> int | None:
         """Bytes of the two tables on the disk and in memory."""
-        with self.shared.reading(self._newest()) as tables, translated(self.path):
-            return sum(
-                int(table.property_value(f"rocksdb.{name}") or 0)
-                for table in (tables.values, tables.numbers)
-                for name in ("total-sst-files-size", "cur-size-all-mem-tables")
-            )
+        size: int = self.shared.ask("size", self._newest())
+        return size
 
     def census(self, position: str = "") -> Iterator[CensusSlice]:
-        """Every key once, as of the moment the census began (for a resumed one: of the resumption)."""
+        """Every key once, as of the moment the census began (for a resumed one: of the resumption). The next slice is read meanwhile."""
         start = start_after(position or None, ALL_KEYS)
-        tables = self.shared.reader(newest=True)
-        with self.shared.lock:
-            values, numbers = tables.items(tables.values, start), tables.items(tables.numbers, start)
-            expected = _estimate(tables.values) + _estimate(tables.numbers)
-
-        def ended(last_value: bytes | None, last_number: bytes | None) -> None:
-            tables.require_end(tables.values, start if last_value is None else last_value)
-            tables.require_end(tables.numbers, start if last_number is None else last_number)
-
-        yield from census_slices(values, numbers, expected, ended, self._owns)
+        shared = self.shared
+        number = shared.ask("census_begin", start, seconds=rocksprocess.WORK_SECONDS)
+        generation = shared.generation
+        try:
+            while (columns := shared.ask("census_next", number, seconds=rocksprocess.WORK_SECONDS, again=False)) is not None:
+                yield slice_of(Columns(*columns))
+        finally:
+            if shared.knows(generation):
+                shared.ask("census_end", number, again=False)
 
     # writing
-
-    def get_each(self, keys: Sequence[bytes]) -> list[Entry | None]:
-        """As `get`, all keys as of one moment."""
-        with self.shared.reading(self._newest()) as tables:
-            rows = [self._own_rows(tables, key) for key in keys]
-        return [
-            None if row is None and number is None else entry_of(key, row, number) for key, (row, number) in zip(keys, rows, strict=True)
-        ]
 
     def _change(self, key: bytes, decide: Decide) -> None:
         self._change_together([key], lambda index, old: decide(old))
@@ -265,22 +264,18 @@ class RocksDBBackend(DataStoreBackend):
             self._change_together(keys[first : first + KEYS_AT_ONCE], lambda index, old: decide(first + index, old))  # noqa: B023
 
     def _change_together(self, keys: Sequence[bytes], decide: DecideEach) -> None:
-        with self._writable().writing() as writer:
-            seen = {key: self._own_rows(writer.tables, key) for key in set(keys)}
-            old = {key: stored(row, number) for key, (row, number) in seen.items()}
+        """Read, decide, and write if the rows are still the same; other backends of this process may write in between."""
+        distinct = list(dict.fromkeys(keys))
+        while True:
+            seen: dict[bytes, tuple[bytes | None, bytes | None]] = dict(zip(distinct, self._altering("rows", distinct, False), strict=True))
+            old = {key: stored(*rows) for key, rows in seen.items()}
             wanted = dict(old)
             for index, key in enumerate(keys):
                 new = decide(index, wanted[key])
                 require_own(self._owns, key, wanted[key].row, new)
                 wanted[key] = new
-            batch = WriteBatch(raw_mode=True)
-            for key, new in wanted.items():
-                if new.row != old[key].row:
-                    _put(batch, key, new.row, writer.values_handle)
-                if new.number != old[key].number:
-                    _put(batch, key, None if new.number is None else put_i64_le(new.number), writer.numbers_handle)
-            if len(batch):
-                writer.write(batch)
+            if self._altering("change", [(key, *seen[key], *_rows_of(wanted[key], old[key], seen[key])) for key in distinct]):
+                return
 
     def _require_own(self, key: bytes, seen: Stored, new: Stored) -> None:
         require_own(self._owns, key, seen.row, new)
@@ -288,52 +283,33 @@ class RocksDBBackend(DataStoreBackend):
     def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
         """Remove what had expired at `now`. Each step reads its rows and removes them in one batch, alone with the database.
 
-        Holds the LOCK from the first step to the end of the generator.
+        Holds the LOCK from the first step until `close`.
         """
         self.require_writes()
         start: bytes | None = start_after(position or None, ALL_KEYS)
-        shared = self._writable()
-        scanned, expected = 0, 0
+        before, expected = 0, 0
         while start is not None:
-            with shared.writing() as writer:
-                expected = expected or _estimate(writer.tables.values)
-                found = _expired(writer.tables, start, now, is_lock, ROWS_OF_STEP[pace])
-                numbers = _remove(writer, found)
-                done = found.scanned < ROWS_OF_STEP[pace]
-                if done:
-                    writer.tables.require_end(writer.tables.values, start if found.last is None else found.last)
-                    writer.sync()
-            scanned += found.scanned
-            position = position if found.last is None else cursor_after(found.last)
-            yield found.purge_slice(numbers, position, 1.0 if done else min(0.99, scanned / expected) if expected else None)
-            start = None if done or found.last is None else found.last + b"\x00"
+            step = self._altering("purge_step", start, now, ROWS_OF_STEP[pace])
+            scanned, last, values, counters, bare, corrupt, corrupt_keys, size, numbers, done, estimate = step
+            before, expected = before + scanned, expected or estimate
+            locks = sum(map(is_lock, bare))
+            position = position if last is None else cursor_after(last)
+            yield PurgeSlice(
+                scanned=scanned,
+                values=values - locks,
+                counters=counters,
+                locks=locks,
+                corrupt=corrupt,
+                corrupt_keys=tuple(corrupt_keys),
+                bytes=size + NUMBER_SIZE * numbers,
+                position=position,
+                progress=1.0 if done else min(0.99, before / expected) if expected else None,
+            )
+            start = None if done or last is None else last + b"\x00"
 
 
-def _put(batch: WriteBatch, key: bytes, value: bytes | None, handle: ColumnFamily) -> None:
-    if value is None:
-        batch.delete(key, handle)
-    else:
-        batch.put(key, value, handle)
-
-
-def _estimate(table: Rdict) -> int:
-    return int(table.property_value("rocksdb.estimate-num-keys") or 0)
-
-
-def _expired(tables: Tables, start: bytes, now: int, is_lock: IsLock, limit: int) -> Expired:
-    return expired_rows(islice(tables.items(tables.values, start), limit), now, is_lock)
-
-
-def _remove(writer: Writer, found: Expired) -> int:
-    """Remove the rows and, of counters, the numbers, in one batch. Returns how many numbers there were."""
-    if not found.values and not found.markers:
-        return 0
-    numbers = writer.tables.numbers.get(list(found.markers)) or []
-    batch = WriteBatch(raw_mode=True)
-    for key in found.values:
-        batch.delete(key, writer.values_handle)
-    for key in found.markers:
-        batch.delete(key, writer.values_handle)
-        batch.delete(key, writer.numbers_handle)
-    writer.write(batch, durable=False)
-    return sum(number is not None for number in numbers)
+def _rows_of(new: Stored, old: Stored, seen: tuple[bytes | None, bytes | None]) -> tuple[bytes | None, bytes | None]:
+    """The rows to store; a number that stays keeps its bytes, whatever they are."""
+    if new.number == old.number:
+        return new.row, seen[1]
+    return new.row, None if new.number is None else put_i64_le(new.number)

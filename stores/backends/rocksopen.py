@@ -27,17 +27,16 @@ _DRIVER_FILE: Final = "rocksdict-config.json"
 """What the driver leaves in every folder it opens; removed from the server's."""
 
 
-_threads_of = 0
-"""The process that first opened a database here and so has RocksDB's threads; 0 before that. A forked child has none of them."""
-
-
 class FileVanished(StoreUnavailable):
     """A file of the database went away while it was opened: look again."""
 
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what RocksDB says into errors that tell what to do. The driver raises bare `Exception`s with RocksDB's text."""
+    """Turn what RocksDB says into errors that tell what to do.
+
+    The driver raises RocksDB's words as bare `Exception`s, which no narrower clause can name; its subclasses pass through.
+    """
     try:
         yield
     except DbClosedError:
@@ -147,20 +146,6 @@ def _options(families: tuple[str, ...], folder: Path) -> tuple[Options, dict[str
     return Options.load_latest(str(options))
 
 
-def _open(path: Path, options: Options, of_family: dict[str, Options], access: AccessType) -> Rdict:
-    global _threads_of
-    _threads_of = _threads_of or os.getpid()
-    return Rdict(str(path), options, of_family, access)
-
-
-def _require_threads() -> None:
-    """Raise where a write would wait for ever: RocksDB's threads stayed in the process this one was forked from."""
-    if _threads_of not in (0, os.getpid()):
-        raise StoreUnavailable(
-            "This process was forked from one that had RocksDB open and cannot write to it.", "Restart kvadmin's web and worker processes."
-        )
-
-
 class Secondary:
     """A reader beside the live server: sees its writes after `refresh`, takes no lock, leaves nothing in its folder.
 
@@ -191,7 +176,7 @@ class Secondary:
             own = self._scratch.path / f"own-{attempt}"
             try:
                 with translated(self.path):
-                    opened = _open(picture, options, of_family, AccessType.secondary(str(own)))
+                    opened = Rdict(str(picture), options, of_family, AccessType.secondary(str(own)))
                     tables = Tables(self.path, opened, self.counters, self.families)
             except FileVanished:
                 if attempt == ATTEMPTS - 1:
@@ -240,7 +225,6 @@ class Writer:
 
     def __init__(self, path: Path, version: str) -> None:
         self.path = path
-        _require_threads()
         why = rocksfiles.why_not_writable(path)
         if why:
             raise ReadOnly(why)
@@ -251,7 +235,7 @@ class Writer:
         try:
             options, of_family = _options(families, self._scratch.path)
             with translated(path):
-                self.tables = Tables(path, _open(path, options, of_family, AccessType.read_write()), counters, families)
+                self.tables = Tables(path, Rdict(str(path), options, of_family, AccessType.read_write()), counters, families)
         except BaseException:
             self._tidy()
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
-from stores.backends import rockspool
+from stores.backends import rocksprocess
 from stores.backends.rocksdb import RocksDBBackend
 from tests.contract.harness import Harness, Plant, SettableClock
 
@@ -81,5 +81,5 @@ class RocksDBHarness(Harness):
 
     def close(self) -> None:
         self._let_go()
-        rockspool.close_idle()
+        rocksprocess.close_idle()
         shutil.rmtree(self.folder)

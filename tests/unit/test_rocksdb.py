@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -10,13 +9,15 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rocksdict import Options, Rdict
 
-from stores.backends import rocksfiles, rocksopen, rockspool
+from stores.backends import rocksfiles, rockslocal, rocksopen, rocksprocess
 from stores.backends.rocksdb import RocksDBBackend
+from stores.backends.rockslocal import LocalDatabase
 from stores.codecs.rows import marker_row, value_row
 from stores.errors import BadConfig, Busy, ReadOnly, StoreError, StoreRefused, StoreUnavailable
 from stores.types import Entry, Kind
@@ -34,7 +35,7 @@ def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     yield
-    rockspool.close_idle()
+    rocksprocess.close_idle()
     assert [folder.name for folder in rocksfiles.work_folder().glob("view-*")] == []
 
 
@@ -74,6 +75,13 @@ def expected(name: str) -> list[tuple[bytes, Kind, bytes | None, int | None, int
     return sorted(found, key=lambda row: row[0])
 
 
+def process_of(store: RocksDBBackend) -> subprocess.Popen[bytes]:
+    """The process that has the store's database open."""
+    child = store.shared._child
+    assert child is not None
+    return child.process
+
+
 def walk(store: RocksDBBackend, limit: int = 100) -> list[Entry]:
     found: list[Entry] = []
     cursor = None
@@ -110,7 +118,7 @@ def test_a_captured_database_is_read_completely_and_left_untouched(tmp_path: Pat
         assert store.ping().server == "RocksDB 9.9.3"
         assert [check.state for check in store.check()] == ["ok"] * 4
         assert "26 column families" in store.check()[1].detail
-    rockspool.close_idle()
+    rocksprocess.close_idle()
     assert contents(path) == before
 
 
@@ -122,12 +130,16 @@ def test_a_walk_that_pending_additions_cut_short_is_refused(tmp_path: Path, monk
     monkeypatch.setattr(
         rocksopen, "_options", lambda families, folder: (Options(raw_mode=True), {name: Options(raw_mode=True) for name in families})
     )
-    with backend(path) as store:
+    with closing(LocalDatabase(path, "0.11")) as store:
         with pytest.raises(StoreRefused, match="ended early"):
-            walk(store)
+            store.page(b"", None, 1000, True)
         with pytest.raises(StoreRefused, match="ended early"):
-            list(store.census())
-        assert store.scan(limit=20).entries, "what lies before the unreadable number is shown"
+            store.count(b"", None, 1000, True)
+        number = store.census_begin(b"")
+        with pytest.raises(StoreRefused, match="ended early"):
+            while store.census_next(number):
+                pass
+        assert store.page(b"", None, 20, True), "what lies before the unreadable number is shown"
 
 
 @needs_fixtures
@@ -279,8 +291,7 @@ def test_a_census_that_has_begun_is_not_disturbed(path: Path, tmp_path: Path) ->
         server.put("m", b"a", value_row(b"", None))
         server.delete("m", b"k04999")
         assert store.get(b"zz") is None
-        rockspool.close_idle()
-        store.shared.close_reader()
+        rocksprocess.close_idle()
         assert len(first.rows) + sum(len(step.rows) for step in steps) == 5000
 
 
@@ -297,7 +308,7 @@ def test_writes_are_refused_while_the_server_runs_and_say_by_whom_it_is_held(pat
             with pytest.raises(ReadOnly, match="Stop the mail server"):
                 attempt()
         with pytest.raises(ReadOnly, match=f"process {server.process.pid} "):
-            store.shared.acquire_writer()
+            store.shared.ask("hold", 1)
         assert store.check()[-1].state == "warn"
         server.put("m", b"k", value_row(b"", None))
         assert store.get(b"k") is not None
@@ -314,7 +325,7 @@ def test_asking_who_holds_the_lock_does_not_give_it_away(path: Path) -> None:
             assert other.check()[-1].state == "ok"
         probe = "import sys; from stores.backends.rocksfiles import *; print(holder(Path(sys.argv[1])))"
         said = subprocess.run([sys.executable, "-c", probe, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert said.stdout.strip() == str(os.getpid())
+        assert int(said.stdout) == process_of(store).pid
     said = subprocess.run([sys.executable, "-c", probe, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "None"
 
@@ -337,13 +348,12 @@ def test_two_processes_of_kvadmin_take_turns(path: Path, monkeypatch: pytest.Mon
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "written\n"
-        monkeypatch.setattr(rockspool, "WAIT_SECONDS", 0.1)
-        with backend(path) as store:
+        monkeypatch.setattr(rockslocal, "WAIT_SECONDS", 0.1)
+        with backend(path) as store, closing(LocalDatabase(path, "0.11")) as local:
             assert store.capabilities.writes, "kvadmin itself is no reason to call the store read only"
             with pytest.raises(Busy):
-                store.key_set(b"k", b"v")
+                local.hold(1)
             assert [entry.key for entry in walk(store)] == [b"from"]
-        monkeypatch.setattr(rockspool, "WAIT_SECONDS", 30)
         thread = threading.Timer(0.2, other.communicate, ("\n",))
         thread.start()
         with backend(path) as store:
@@ -405,14 +415,16 @@ def test_files_written_as_root_belong_to_the_owner_of_the_folder(path: Path) -> 
 
 _AS_NOBODY = """
 import os, pickle, sys, tempfile
+from contextlib import closing
+from pathlib import Path
 tempfile.tempdir = sys.argv[2]
-from stores.backends.rocksdb import RocksDBBackend
+from stores.backends.rockslocal import LocalDatabase
 from stores.errors import StoreError
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-with RocksDBBackend({"path": sys.argv[1]}, version="0.11") as store:
+with closing(LocalDatabase(Path(sys.argv[1]), "0.11")) as store:
     try:
-        print([entry.key for entry in store.scan().entries])
-        store.key_set(b"k", b"v")
+        print([key for key, _, _ in store.page(b"", None, 10, True)])
+        store.hold(1)
     except StoreError as error:
         print(type(error).__name__, error)
 """
@@ -520,56 +532,3 @@ def test_a_number_of_the_wrong_length_is_shown_as_such(path: Path) -> None:
         assert store.get(b"n") == entry
         assert store.delete(b"n", entry) is not None
     assert read_rows(path) == ({}, {})
-
-
-# the readers of a process
-
-
-def test_readers_are_shared_and_closed_when_idle(path: Path) -> None:
-    with backend(path) as one, backend(path) as two:
-        one.scan()
-        two.scan()
-        assert one.shared is two.shared
-        assert len(list(rocksfiles.work_folder().glob("view-*"))) == 1
-        rockspool.close_idle()
-        assert len(list(rocksfiles.work_folder().glob("view-*"))) == 1, "in use"
-    rockspool.close_idle(older_than=60)
-    assert len(list(rocksfiles.work_folder().glob("view-*"))) == 1, "used just now"
-    rockspool.close_idle()
-    assert list(rocksfiles.work_folder().glob("view-*")) == []
-    assert [name for name in _open_files() if "database" in name] == []
-
-
-def _open_files() -> list[str]:
-    found = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(str(descriptor.readlink()))
-    return found
-
-
-def test_a_forked_child_reads_with_its_own_reader_and_refuses_to_hang(path: Path) -> None:
-    """RocksDB's threads stay behind in the parent: a write in the child would wait for ever."""
-    put_rows(path, {b"row": value_row(b"", None)}, {})
-    with backend(path) as store:
-        store.scan()
-        child = os.fork()
-        if child == 0:
-            answer = 1
-            try:
-                with backend(path) as own:
-                    answer = 2 if [entry.key for entry in walk(own)] == [b"row"] and own.shared is not store.shared else 3
-                    own.key_set(b"child", b"v")
-            except StoreUnavailable as error:
-                answer += 40 if "forked" in error.message else 50
-            finally:
-                os._exit(answer)
-        _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 42
-        assert store.key_set(b"parent", b"v").value == b"v"
-    rockspool.close_idle()
-    _remove_what_the_child_left()
-
-
-def _remove_what_the_child_left() -> None:
-    rocksfiles.ScratchFolder().remove()
