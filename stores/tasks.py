@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import alerts, bulk, census, census_schedule, http_lookups, purge, runs, trash
+from stores.services import alerts, bulk, census, census_schedule, errands, http_lookups, purge, runs, trash
 
 
 @shared_task
@@ -50,6 +50,12 @@ def refresh_lists() -> None:
 
 
 @shared_task
+def do_errand(errand_id: str) -> None:
+    """Ask what a page wants to know of another machine; a repeated message does nothing."""
+    errands.execute(errand_id)
+
+
+@shared_task
 def check_alerts() -> None:
     """Check the rules and tell what has begun or ended; every minute."""
     alerts.evaluate()
@@ -57,8 +63,9 @@ def check_alerts() -> None:
 
 @shared_task
 def sweep_runs() -> None:
-    """Send lost runs again; every 30 seconds."""
+    """Send lost runs again, forget old errands; every 30 seconds."""
     runs.sweep()
+    errands.forget_old()
 
 
 @shared_task

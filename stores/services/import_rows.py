@@ -137,7 +137,7 @@ def _differences(planned: ImportPlan, store: PlannedStore, settings: Mapping[str
         compared &= store_settings.fields_of(store.type).keys()
     for name in dict.fromkeys([*settings, *(name for name in existing.settings if name in compared)]):
         before, after = existing.settings.get(name, ""), settings.get(name, "")
-        if before != after:
+        if before != after and name not in store.hidden:
             found.append(_shown_difference(store.type, name, before, after))
     if store.type == STATIC:
         found += _entry_differences(planned, store, existing)

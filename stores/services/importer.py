@@ -6,8 +6,8 @@ it is named explicitly. Secrets appear in no plan, preview, message or result.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from stores.services.beatrows import sync
 from stores.services.import_rows import Difference, PreviewRow, State, kept, label, row_of
 from stores.services.permissions import Permission, require
 from stores.services.store_checks import STATIC
-from stores.stalwart_toml import ImportPlan, PlannedStore, SourceLine, Written, read, source_lines, write
+from stores.stalwart_toml import ImportPlan, PlannedStore, Problem, Severity, SourceLine, Written, read, source_lines, write
 from stores.stalwart_toml.options import DATA_STORES, options_of
 
 _COMPOSED: Final = frozenset({"sharded-in-memory", "sql-read-replica"})
@@ -37,6 +37,7 @@ __all__ = [
     "label",
     "plan",
     "preview",
+    "remarked",
     "source",
 ]
 
@@ -91,6 +92,12 @@ def plan(text: str, filename: str, *, table: Mapping[str, str] | None = None, re
     had them. Raises BadConfig(field="file") for anything else.
     """
     return read(text, PurePath(filename.replace("\\", "/")).name[:120] or "pasted text", table=table, repair=repair)
+
+
+def remarked(planned: ImportPlan, remarks: Iterable[str]) -> ImportPlan:
+    """The plan with what could not be read of its source."""
+    added = tuple(Problem(Severity.WARNING, remark) for remark in remarks)
+    return replace(planned, problems=(*planned.problems, *added)) if added else planned
 
 
 def source(text: str, planned: ImportPlan, *, repair: bool = False) -> tuple[SourceLine, ...]:
@@ -190,7 +197,7 @@ def _update(actor: Actor, store: PlannedStore, settings: Mapping[str, str], orig
     if existing.type != store.type:
         message = f"Store {store.id} is defined as {existing.type}, the file says {store.type}."
         raise BadConfig(message, "A type cannot be changed: delete the definition and import again.", "type")
-    own = {name: value for name, value in existing.settings.items() if name not in options_of(store.type)}
+    own = {name: value for name, value in existing.settings.items() if name not in options_of(store.type) or name in store.hidden}
     entries = store.entries if store.type == STATIC else None
     return definitions.update_store(actor, existing, settings={**own, **settings}, entries=entries, origin=origin)
 

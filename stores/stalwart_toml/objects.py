@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from stores.codecs.staticlookup import escape, is_glob
@@ -272,7 +273,7 @@ def _schedule(reader: Reader, objects: list[Object]) -> str:
 
 
 def _with_purge(store: PlannedStore, purge: str) -> PlannedStore:
-    return PlannedStore(store.id, store.type, store.settings, store.entries, purge, store.lines, store.blocked)
+    return replace(store, purge=purge)
 
 
 def _limits(objects: list[Object]) -> Iterable[Limit]:

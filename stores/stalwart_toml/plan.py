@@ -60,6 +60,8 @@ class PlannedStore:
     """First and last line of its settings."""
     blocked: str = ""
     """Why it cannot be created as it is; empty when it can."""
+    hidden: frozenset[str] = frozenset()
+    """Secret settings that exist and that the server does not show."""
 
 
 @dataclass(frozen=True, slots=True)

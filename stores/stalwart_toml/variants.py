@@ -149,11 +149,13 @@ class Reader:
         settings = dict(variant.fixed)
         for name, raw in value.items():
             self._field(store_id, variant, name, raw, settings)
+        hidden = frozenset(variant.fields[name] for name, raw in value.items() if name in variant.fields and _is_masked(name, raw))
         missing = [variant.fields[name] for name in variant.required if not settings.get(variant.fields[name])]
         blocked = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing." if missing else ""
         if blocked:
             self.report(Severity.ERROR, f"{store_id}: {blocked}", "Add the field.", store_id)
-        return PlannedStore(store_id, variant.type, {name: text for name, text in settings.items() if text}, blocked=blocked)
+        kept = {name: text for name, text in settings.items() if text}
+        return PlannedStore(store_id, variant.type, kept, blocked=blocked, hidden=hidden)
 
     def _field(self, store_id: str, variant: Variant, name: str, raw: Any, settings: dict[str, str]) -> None:
         if name == "readReplicas":
@@ -183,11 +185,11 @@ class Reader:
 
     def _secret(self, store_id: str, name: str, raw: Any) -> str:
         """The password, or the macro that fetches it at connect time."""
-        value = raw if isinstance(raw, Mapping) else {"@type": "Value", "secret": raw}
+        value = _as_secret(raw)
         kind = value.get("@type", "None")
         if kind == "Value":
             secret = as_text(value.get("secret"))
-            if secret and not secret.strip("*"):
+            if _is_masked(name, raw):
                 message = f"{store_id}: Stalwart shows {name} only as {_MASKED}."
                 self.report(Severity.WARNING, message, "Type the password into the store's settings after the import.", store_id)
                 return ""
@@ -201,6 +203,19 @@ class Reader:
                 Severity.WARNING, f'{store_id}: {name} of type "{str(kind)[:40]}" is not understood.', "Type the password.", store_id
             )
         return ""
+
+
+def _as_secret(raw: Any) -> Json:
+    return raw if isinstance(raw, Mapping) else {"@type": "Value", "secret": raw}
+
+
+def _is_masked(name: str, raw: Any) -> bool:
+    """Whether a secret is there and shown as asterisks only."""
+    if name not in _SECRETS:
+        return False
+    value = _as_secret(raw)
+    secret = as_text(value.get("secret")) if value.get("@type") == "Value" else ""
+    return bool(secret) and not secret.strip("*")
 
 
 def load(text: str) -> Any:

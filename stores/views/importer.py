@@ -6,27 +6,32 @@ Between the two steps the text waits in the session, encrypted: its passwords ar
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography.fernet import InvalidToken
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from stores.errors import BadConfig
-from stores.forms.importer import ApplyForm, UploadForm
+from stores.forms.importer import ApplyForm, ServerForm, SettingsForm, UploadForm
 from stores.models.fields import cipher
-from stores.services import definitions
+from stores.services import definitions, mailserver, server_objects
 from stores.services import importer as service
 from stores.services.store_settings import fields_of
 from stores.stalwart_toml import ImportPlan, Mark, Severity, SourceLine
 from stores.types import CheckState
 from stores.views.common import actor_of, go, page, posted, show
 
+START = "stores/import.html"
 WAITING = "import"
 KEPT_SECONDS = 3600
+MOST_KEPT = 4 << 20
+"""Bytes of packed text that wait in a session."""
 
 
 @sensitive_post_parameters()
@@ -36,7 +41,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     """Step 1: the file or its text. Read at once, so that what is no configuration is refused here."""
     form = UploadForm(posted(request), request.FILES)
     if request.method != "POST":
-        return show(request, "stores/import.html", {"form": form})
+        return show(request, START, start_context(form=form))
     if form.is_valid():
         try:
             service.plan(form.content, form.name)
@@ -45,7 +50,22 @@ def upload(request: HttpRequest) -> HttpResponse:
         else:
             keep(request, form.content, form.name)
             return go(request, "stores:import-preview")
-    return show(request, "stores/import.html", {"form": form}, status=422)
+    return show(request, START, start_context(form=form), status=422)
+
+
+def start_context(
+    form: UploadForm | None = None, server_form: ServerForm | None = None, settings_form: SettingsForm | None = None
+) -> dict[str, Any]:
+    """The three ways to begin."""
+    at = mailserver.server()
+    initial = {"url": at.url, "unchecked": at.allow_invalid_certs} if at else {}
+    return {
+        "form": form or UploadForm(),
+        "server_form": server_form or ServerForm(initial=initial),
+        "settings_form": settings_form or SettingsForm(),
+        "server_permissions": server_objects.PERMISSIONS,
+        "saved_server": at,
+    }
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -54,10 +74,10 @@ def preview(request: HttpRequest) -> HttpResponse:
     """Steps 2 and 3: what it says line by line and what would be created; then creating what was chosen."""
     kept = waiting(request)
     if kept is None:
-        return go(request, "stores:import", "Give the configuration again; it is kept for an hour.", messages.INFO)
+        return go(request, "stores:import", _("Give the configuration again; it is kept for an hour."), messages.INFO)
     form = ApplyForm(request.POST if request.method == "POST" else request.GET)
     form.is_valid()
-    plan = service.plan(kept["text"], kept["name"], repair=form.cleaned_data["repair"])
+    plan = plan_of(kept, repair=form.cleaned_data["repair"])
     if request.method != "POST":
         return show(request, "stores/import_preview.html", preview_context(kept, plan, form))
     result = service.apply(actor_of(request), plan, form.chosen)
@@ -70,10 +90,10 @@ def preview(request: HttpRequest) -> HttpResponse:
 def tried(request: HttpRequest, store_id: str) -> HttpResponse:
     """Whether a planned store answers; nothing is saved. One cell of the preview."""
     kept = waiting(request)
-    plan = service.plan(kept["text"], kept["name"], repair="repair" in request.GET) if kept else None
+    plan = plan_of(kept, repair="repair" in request.GET) if kept else None
     store = plan.find(store_id) if plan else None
     if plan is None or store is None:
-        raise BadConfig("This store is not in the configuration that waits.", "Give the configuration again.")
+        raise BadConfig(_("This store is not in the configuration that waits."), _("Give the configuration again."))
     declared = fields_of(store.type)
     settings = {name: value for name, value in store.settings.items() if name in declared}
     checks = definitions.test_connection(store.type, settings, plan.version, store.entries)
@@ -83,7 +103,7 @@ def tried(request: HttpRequest, store_id: str) -> HttpResponse:
     return show(request, "stores/import_preview.html", context, fragment="tried")
 
 
-def preview_context(kept: dict[str, str], plan: ImportPlan, form: ApplyForm) -> dict[str, Any]:
+def preview_context(kept: Mapping[str, Any], plan: ImportPlan, form: ApplyForm) -> dict[str, Any]:
     """The page of a plan: the file on one side, what comes of it on the other."""
     rows = service.preview(plan)
     lines = service.source(kept["text"], plan, repair=form.cleaned_data["repair"])
@@ -117,19 +137,27 @@ def folded(lines: Sequence[SourceLine]) -> list[SourceLine | None]:
     return found
 
 
-def keep(request: HttpRequest, text: str, name: str) -> None:
-    """Put the text into the session, encrypted."""
-    request.session[WAITING] = cipher().encrypt(json.dumps({"text": text, "name": name}).encode()).decode()
+def keep(request: HttpRequest, text: str, name: str, remarks: Sequence[str] = ()) -> None:
+    """Put the text into the session, packed and encrypted, with what could not be read. Raises BadConfig when it is too large."""
+    packed = zlib.compress(json.dumps({"text": text, "name": name, "remarks": list(remarks)}).encode())
+    if len(packed) > MOST_KEPT:
+        raise BadConfig(_("This configuration is too large for a page."), _("Use the command import-config."))
+    request.session[WAITING] = cipher().encrypt(packed).decode()
 
 
-def waiting(request: HttpRequest) -> dict[str, str] | None:
+def waiting(request: HttpRequest) -> dict[str, Any] | None:
     """The text that was given within the last hour."""
     token = request.session.get(WAITING)
     if not token:
         return None
     try:
-        found: dict[str, str] = json.loads(cipher().decrypt(token.encode(), ttl=KEPT_SECONDS))
-    except InvalidToken:
+        found: dict[str, Any] = json.loads(zlib.decompress(cipher().decrypt(token.encode(), ttl=KEPT_SECONDS)))
+    except (InvalidToken, zlib.error):
         request.session.pop(WAITING, None)
         return None
     return found
+
+
+def plan_of(kept: Mapping[str, Any], *, repair: bool = False) -> ImportPlan:
+    """The plan of what waits."""
+    return service.remarked(service.plan(kept["text"], kept["name"], repair=repair), kept["remarks"])

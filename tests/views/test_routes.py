@@ -23,6 +23,8 @@ STORE: dict[str, Any] = {"store_id": "mem"}
 PAGES: dict[str, dict[str, Any]] = {
     "overview": {},
     "sign-in": {},
+    "account": {},
+    "confirm-elsewhere": {},
     "trash": {},
     "runs": {},
     "run": {"run_id": RUN},
@@ -58,6 +60,7 @@ PAGES: dict[str, dict[str, Any]] = {
 """Routes that show a page."""
 OTHERS: dict[str, dict[str, Any]] = {
     "import-preview": {},
+    "import-asked": {"errand_id": uuid.UUID(int=7)},
     "import-tried": STORE,
     "checks": STORE,
     "static-toml": STORE,
@@ -92,6 +95,8 @@ ACTS: dict[str, dict[str, Any]] = {
     "purge-start": STORE,
     "schedule": STORE,
     "store-default": STORE,
+    "import-server": {},
+    "import-settings": {},
 }
 """Routes that change something, and only answer a POST."""
 FRAGMENTS = ("overview", "trash", "runs", "run", "audit", "store", "keys", "key", "key-new")
