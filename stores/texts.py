@@ -7,53 +7,66 @@ It remembers its template and the values in it, so that a page can show the same
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Self
-
-Value = str | int | float
 
 
 class Translator:
-    """What a page translates with: the catalogs' lookup of a template. English until the application sets another."""
+    """What a page translates with: the catalogs' lookup of a template, its plural and the number. English until another is set."""
 
     def __init__(self) -> None:
-        self.lookup: Callable[[str], str] = str
-
-
-TRANSLATOR: Final = Translator()
+        self.lookup: Callable[[str, str, int], str] = _english
 
 
 class Text(str):
     """An English sentence that can be shown in other languages. Equal to, and hashed like, the sentence itself."""
 
-    __slots__ = ("template", "values")
+    __slots__ = ("many", "number", "template", "values")
     template: str
-    values: dict[str, Value]
+    values: Mapping[str, object]
+    many: str
+    number: int
 
-    def __new__(cls, template: str, values: dict[str, Value] | None = None) -> Self:
-        self = super().__new__(cls, template % values if values else template)
-        self.template = template
-        self.values = values or {}
+    def __new__(cls, template: str, values: Mapping[str, object] | None = None, many: str = "", number: int = 1) -> Self:
+        form = _english(template, many, number)
+        self = super().__new__(cls, form % values if values else form)
+        self.template, self.values, self.many, self.number = template, values or {}, many, number
         return self
 
     def translated(self) -> str:
         """The sentence in the language of the present request; values that are texts themselves are translated too."""
-        template = TRANSLATOR.lookup(self.template)
-        return template % {name: shown(value) for name, value in self.values.items()} if self.values else template
+        form = TRANSLATOR.lookup(self.template, self.many, self.number)
+        return form % {name: _shown(value) for name, value in self.values.items()} if self.values else form
 
     def __html__(self) -> str:
         """What templates print: the translated sentence, escaped."""
         return html.escape(self.translated())
 
-    def __reduce__(self) -> tuple[type[Text], tuple[str, dict[str, Value]]]:
-        return Text, (self.template, self.values)
+    def __reduce__(self) -> tuple[type[Text], tuple[str, Mapping[str, object], str, int]]:
+        return Text, (self.template, self.values, self.many, self.number)
 
 
-def text(template: str, **values: Value) -> Text:
+def text(template: str, **values: object) -> Text:
     """`text("Store %(id)s does not answer.", id="redis1")`. The template has to be a literal: the catalogs are made from the source."""
     return Text(template, values)
 
 
-def shown(value: Value) -> Value:
-    """A value as a page says it: texts in the reader's language, all else as it is."""
+def counted(number: int, one: str, many: str = "") -> Text:
+    """ "1 upload", "1,200 uploads". The words have to be literals."""
+    return Text(f"%(count)s {one}", {"count": f"{number:,}"}, f"%(count)s {many or one + 's'}", number)
+
+
+def shown(said: str) -> str:
+    """A text as a page says it: in the reader's language where it can be."""
+    return said.translated() if isinstance(said, Text) else said
+
+
+def _shown(value: object) -> object:
     return value.translated() if isinstance(value, Text) else value
+
+
+def _english(template: str, many: str, number: int) -> str:
+    return many if many and number != 1 else template
+
+
+TRANSLATOR: Final = Translator()

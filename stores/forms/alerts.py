@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm
 from stores.forms.keys import class_titles
@@ -17,23 +18,23 @@ from stores.services.store_settings import MASK
 class AlertForm(StyledForm):
     """The webhook may hold a secret: of a rule that exists only its host is shown, and an untouched field keeps it."""
 
-    kind = forms.ChoiceField(label="When", choices=choices)
-    store = forms.ChoiceField(label="Store", required=False)
+    kind = forms.ChoiceField(label=_("When"), choices=choices)
+    store = forms.ChoiceField(label=_("Store"), required=False)
     threshold = forms.FloatField(
-        label="Limit",
+        label=_("Limit"),
         required=False,
-        help_text="In the unit beside the rule; empty: its usual limit.",
+        help_text=_("In the unit beside the rule; empty: its usual limit."),
         widget=forms.TextInput(attrs={"inputmode": "decimal"}),
     )
-    class_slug = forms.ChoiceField(label="Class, for growth", required=False)
+    class_slug = forms.ChoiceField(label=_("Class, for growth"), required=False)
     emails = forms.CharField(
-        label="E-mail to", required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
+        label=_("E-mail to"), required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"})
     )
     webhook = forms.CharField(
-        label="Webhook",
+        label=_("Webhook"),
         required=False,
         max_length=2000,
-        help_text="Receives a JSON document by POST. Redirects are not followed.",
+        help_text=_("Receives a JSON document by POST. Redirects are not followed."),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "placeholder": "https://"}),
     )
 
@@ -44,8 +45,8 @@ class AlertForm(StyledForm):
             shown = {"kind": rule.kind, "store": rule.store_id or "", "class_slug": rule.class_slug, "emails": rule.emails}
             shown |= {"webhook": MASK if rule.webhook else "", "threshold": f"{rule.threshold:g}" if rule.threshold else ""}
         super().__init__(data, initial=shown, auto_id="alert-%s")
-        self.fields["store"].choices = [("", "None: the scheduler"), *((pk, pk) for pk in Store.objects.values_list("pk", flat=True))]  # type: ignore[attr-defined]
-        self.fields["class_slug"].choices = [("", "Any"), *class_titles().items()]  # type: ignore[attr-defined]
+        self.fields["store"].choices = [("", _("None: the scheduler")), *((pk, pk) for pk in Store.objects.values_list("pk", flat=True))]  # type: ignore[attr-defined]
+        self.fields["class_slug"].choices = [("", _("Any")), *class_titles().items()]  # type: ignore[attr-defined]
 
     @property
     def url(self) -> str:

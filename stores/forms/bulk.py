@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
 
 from stores.errors import BadConfig
 from stores.forms.base import StyledForm
@@ -17,33 +18,33 @@ from stores.types import Pace
 
 EXPORT = "export"
 DOS = (
-    (Do.DELETE.value, "Delete"),
-    (Do.EXPIRY.value, "Set expiry"),
-    (Do.COPY.value, "Copy"),
-    (Do.MOVE.value, "Move"),
-    (EXPORT, "Export"),
+    (Do.DELETE.value, _("Delete")),
+    (Do.EXPIRY.value, _("Set expiry")),
+    (Do.COPY.value, _("Copy")),
+    (Do.MOVE.value, _("Move")),
+    (EXPORT, _("Export")),
 )
 CLASHES = (
-    (Clash.SKIP.value, "leave that one, copy the others"),
-    (Clash.OVERWRITE.value, "overwrite it; the old row goes to the trash"),
-    (Clash.FAIL.value, "stop at the first such key"),
+    (Clash.SKIP.value, _("leave that one, copy the others")),
+    (Clash.OVERWRITE.value, _("overwrite it; the old row goes to the trash")),
+    (Clash.FAIL.value, _("stop at the first such key")),
 )
 
 
 class BulkForm(StyledForm):
     """The change, in the address beside the filter: a dry run can be reloaded and sent to a colleague."""
 
-    do = forms.ChoiceField(label="What", choices=DOS, required=False, widget=forms.RadioSelect)
+    do = forms.ChoiceField(label=_("What"), choices=DOS, required=False, widget=forms.RadioSelect)
     ttl = forms.CharField(
-        label="New expiry",
+        label=_("New expiry"),
         required=False,
         max_length=60,
         widget=forms.TextInput(attrs={"placeholder": "2 days", "autocomplete": "off"}),
-        help_text='From now ("2 days", "1h30m"), a time ("2030-01-31 18:00") or "never".',
+        help_text=_('From now ("2 days", "1h30m"), a time ("2030-01-31 18:00") or "never".'),
     )
-    to = forms.ChoiceField(label="To the store", required=False)
-    clash = forms.ChoiceField(label="A key that is there already", required=False, choices=CLASHES)
-    keep = forms.BooleanField(label="Keep copies in the trash, so that it can be undone", required=False)
+    to = forms.ChoiceField(label=_("To the store"), required=False)
+    clash = forms.ChoiceField(label=_("A key that is there already"), required=False, choices=CLASHES)
+    keep = forms.BooleanField(label=_("Keep copies in the trash, so that it can be undone"), required=False)
 
     def __init__(self, query: QueryDict, store: Store) -> None:
         data = query.dict()
@@ -52,7 +53,7 @@ class BulkForm(StyledForm):
         super().__init__(data, auto_id="bulk-%s")
         others = Store.objects.exclude(pk=store.pk).exclude(type__in=("static", "http")).filter(enabled=True, read_only=False)
         ids = others.values_list("pk", flat=True)
-        self.fields["to"].choices = [("", "Choose a store"), *((name, name) for name in ids)]  # type: ignore[attr-defined]
+        self.fields["to"].choices = [("", _("Choose a store")), *((name, name) for name in ids)]  # type: ignore[attr-defined]
         self.has_others = bool(ids)
 
     def change(self, filter: KeyFilter, now: float) -> Change | None:
@@ -73,7 +74,7 @@ class ConfirmForm(StyledForm):
 
     token = forms.CharField(max_length=65_536)
     count = forms.CharField(
-        label="Type the count to confirm",
+        label=_("Type the count to confirm"),
         max_length=30,
         required=False,
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from stores.expressions import Value
 from stores.expressions.contexts import ARRAYS, INTEGERS, LABELS, SIEVE, VARIABLES
@@ -13,7 +14,7 @@ from stores.forms.base import StyledForm, style
 from stores.models import VERSIONS
 
 EXPRESSION, SETTING, SIEVE_SCRIPT = "expression", "setting", "sieve"
-LANGUAGES = ((EXPRESSION, "Expression"), (SETTING, "Setting in TOML"), (SIEVE_SCRIPT, "Sieve script"))
+LANGUAGES = ((EXPRESSION, _("Expression")), (SETTING, _("Setting in TOML")), (SIEVE_SCRIPT, _("Sieve script")))
 _LINE = re.compile(r"\s*([A-Za-z_$@][\w.$]*)\s*=\s?(.*)")
 
 
@@ -21,22 +22,22 @@ class ConsoleForm(StyledForm):
     """Fields of the variables are drawn for the chosen context and have the prefix `var.`."""
 
     language = forms.ChoiceField(choices=LANGUAGES, initial=EXPRESSION, widget=forms.RadioSelect)
-    context = forms.ChoiceField(label="Where it stands", choices=list(LABELS.items()), initial="rcpt", required=False)
-    version = forms.ChoiceField(label="Stalwart", choices=[(v, v) for v in VERSIONS[1:]], initial="0.11")
+    context = forms.ChoiceField(label=_("Where it stands"), choices=list(LABELS.items()), initial="rcpt", required=False)
+    version = forms.ChoiceField(label=_("Stalwart"), choices=[(v, v) for v in VERSIONS[1:]], initial="0.11")
     source = forms.CharField(
-        label="Text", max_length=64 * 1024, strip=False, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"})
+        label=_("Text"), max_length=64 * 1024, strip=False, widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false"})
     )
     more = forms.CharField(
-        label="More variables",
+        label=_("More variables"),
         required=False,
         max_length=16 * 1024,
         widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false"}),
-        help_text="One a line, name = value. A number is a number, '5' in quotes is text.",
+        help_text=_("One a line, name = value. A number is a number, '5' in quotes is text."),
     )
     allow_writes = forms.BooleanField(
-        label="Let it write",
+        label=_("Let it write"),
         required=False,
-        help_text="key_set and counter_incr really change the store. Off: they stop the evaluation.",
+        help_text=_("key_set and counter_incr really change the store. Off: they stop the evaluation."),
     )
 
     def __init__(self, data: Any = None, *, context: str = "rcpt", language: str = EXPRESSION, **kwargs: Any) -> None:
@@ -68,7 +69,7 @@ class ConsoleForm(StyledForm):
                 continue
             match = _LINE.fullmatch(line)
             if match is None:
-                raise forms.ValidationError(f"Line {number} is not of the form name = value.")
+                raise forms.ValidationError(_("Line %(number)s is not of the form name = value.") % {"number": number})
             found[match[1]] = read_value(match[2].strip())
         return found
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import forms
-from django.utils import timezone
+from django.utils import dateformat, timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from stores import keyclasses
 from stores.errors import BadConfig
@@ -25,7 +27,7 @@ SHOWN_LIMIT: Final = 64 * 1024
 ABSENT_ETAG: Final = "absent"
 
 MONO: Final = {"class": "form-control kv-mono", "spellcheck": "false", "autocomplete": "off", "autocapitalize": "off"}
-EDITORS: Final = (("decoded", "Decoded"), ("text", "Text"), ("json", "JSON"), ("hex", "Hex"), ("file", "File"))
+EDITORS: Final = (("decoded", _("Decoded")), ("text", _("Text")), ("json", "JSON"), ("hex", _("Hex")), ("file", _("File")))
 
 
 def is_text(value: bytes) -> bool:
@@ -63,9 +65,12 @@ def typed_json(text: str) -> bytes:
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        raise forms.ValidationError(f"This is not JSON: {error.msg} in line {error.lineno}, column {error.colno}.") from None
+        raise forms.ValidationError(
+            _("This is not JSON: %(msg)s in line %(lineno)s, column %(colno)s.")
+            % {"msg": error.msg, "lineno": error.lineno, "colno": error.colno}
+        ) from None
     except RecursionError:
-        raise forms.ValidationError("This JSON is nested too deeply to be checked.") from None
+        raise forms.ValidationError(_("This JSON is nested too deeply to be checked.")) from None
     return typed_text(text)
 
 
@@ -74,7 +79,7 @@ def typed_hex(text: str) -> bytes:
     try:
         return parse_hex(text, "value")
     except BadConfig as error:
-        raise forms.ValidationError("Write two hex digits for each byte, such as 05 cb 00." if len(text) > 80 else str(error)) from None
+        raise forms.ValidationError(_("Write two hex digits for each byte, such as 05 cb 00.") if len(text) > 80 else str(error)) from None
 
 
 TYPED: Final = {"text": typed_text, "json": typed_json, "hex": typed_hex}
@@ -96,16 +101,16 @@ class ValueForm(SeenForm):
 
     edit_as = forms.ChoiceField(choices=EDITORS[1:], widget=forms.HiddenInput)
     value = forms.CharField(
-        label="Value", required=False, strip=False, max_length=1 << 22, widget=forms.Textarea(attrs={**MONO, "rows": 4})
+        label=_("Value"), required=False, strip=False, max_length=1 << 22, widget=forms.Textarea(attrs={**MONO, "rows": 4})
     )
-    file = forms.FileField(label="File", required=False, allow_empty_file=True)
+    file = forms.FileField(label=_("File"), required=False, allow_empty_file=True)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         editor = cleaned.get("edit_as")
         if editor == "file":
             if cleaned.get("file") is None and "file" not in self.errors:
-                self.add_error("file", "Choose the file that holds the new value.")
+                self.add_error("file", _("Choose the file that holds the new value."))
             elif cleaned.get("file") is not None:
                 self.written: bytes = cleaned["file"].read()
         elif editor and "value" in cleaned:
@@ -163,7 +168,7 @@ class CounterForm(SeenForm):
     """A new number, or one to add to whatever is there."""
 
     number = forms.IntegerField(
-        label="New number", min_value=INT64[0], max_value=INT64[1], widget=forms.NumberInput(attrs={"class": "form-control kv-w-md"})
+        label=_("New number"), min_value=INT64[0], max_value=INT64[1], widget=forms.NumberInput(attrs={"class": "form-control kv-w-md"})
     )
     act = forms.ChoiceField(choices=[("set", "set"), ("add", "add"), ("zero", "zero")], required=False)
 
@@ -179,25 +184,25 @@ class CounterForm(SeenForm):
 
     def wanted(self) -> str:
         number = int(self.cleaned_data["number"])
-        return f"{number:+,} to it" if self.adds else f"{number:,}"
+        return str(_("%(number)s to it") % {"number": f"{number:+,}"}) if self.adds else f"{number:,}"
 
 
-EXPIRY_CHOICES: Final = (("in", "From now"), ("at", "At a time"), ("never", "Never"))
+EXPIRY_CHOICES: Final = (("in", _("From now")), ("at", _("At a time")), ("never", _("Never")))
 
 
 class ExpiryFields(StyledForm):
     """How long a key lives: from now, until a time, or for ever."""
 
-    how = forms.ChoiceField(label="How to set the expiry", choices=EXPIRY_CHOICES, widget=forms.RadioSelect)
+    how = forms.ChoiceField(label=_("How to set the expiry"), choices=EXPIRY_CHOICES, widget=forms.RadioSelect)
     span = forms.CharField(
-        label="Time from now",
+        label=_("Time from now"),
         required=False,
         max_length=60,
         widget=forms.TextInput(attrs={"placeholder": "2 h 30 min", "autocomplete": "off"}),
     )
-    date = forms.DateField(label="Date", required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    date = forms.DateField(label=_("Date"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     time = forms.TimeField(
-        label="Time", required=False, widget=forms.TimeInput(attrs={"type": "time", "step": "1"}, format="%H:%M:%S"),
+        label=_("Time"), required=False, widget=forms.TimeInput(attrs={"type": "time", "step": "1"}, format="%H:%M:%S"),
         input_formats=["%H:%M:%S", "%H:%M"],
     )  # fmt: skip
 
@@ -211,16 +216,16 @@ class ExpiryFields(StyledForm):
         if how == "at":
             date, clock = self.cleaned_data.get("date"), self.cleaned_data.get("time")
             if date is None:
-                raise forms.ValidationError({"date": "Give the date."})
+                raise forms.ValidationError({"date": _("Give the date.")})
             text = f"{date.isoformat()}T{clock.isoformat() if clock else '00:00:00'}"
         elif not text:
-            raise forms.ValidationError({"span": "Say how long, such as 90, 2 h 30 min or 7 days."})
+            raise forms.ValidationError({"span": _("Say how long, such as 90, 2 h 30 min or 7 days.")})
         try:
             moment = parse_expiry(text, time.time(), timezone.get_current_timezone())
         except BadConfig as error:
             raise forms.ValidationError({field: str(error)}) from None
         if moment is None or moment is KEEP:
-            raise forms.ValidationError({field: "Say how long, such as 90, 2 h 30 min or 7 days."})
+            raise forms.ValidationError({field: _("Say how long, such as 90, 2 h 30 min or 7 days.")})
         return int(moment)
 
     def clean(self) -> dict[str, Any]:
@@ -235,25 +240,28 @@ class ExpiryForm(ExpiryFields, SeenForm):
 
     def wanted(self) -> str:
         if self.moment is None:
-            return "never expires"
-        return f"expires {datetime.fromtimestamp(self.moment, timezone.get_current_timezone()):%d %b %Y, %H:%M:%S}"
+            return str(_("never expires"))
+        moment = datetime.fromtimestamp(self.moment, timezone.get_current_timezone())
+        return str(_("expires %(moment)s") % {"moment": dateformat.format(moment, pgettext("date form", "j M Y, H:i:s"))})
 
 
 class NewKeyForm(ExpiryFields):
     """A key that does not exist yet."""
 
-    key = forms.CharField(label="Key", required=False, strip=False, max_length=1 << 16, widget=forms.TextInput(attrs=MONO))
-    key_as = forms.ChoiceField(label="Key is", choices=[("text", "Text"), ("hex", "Hex")], initial="text", widget=forms.RadioSelect)
+    key = forms.CharField(label=_("Key"), required=False, strip=False, max_length=1 << 16, widget=forms.TextInput(attrs=MONO))
+    key_as = forms.ChoiceField(
+        label=_("Key is"), choices=[("text", _("Text")), ("hex", _("Hex"))], initial="text", widget=forms.RadioSelect
+    )
     kind = forms.ChoiceField(
-        label="Holds", choices=[(Kind.VALUE.value, "A value"), (Kind.COUNTER.value, "A counter")], initial=Kind.VALUE.value,
+        label=_("Holds"), choices=[(Kind.VALUE.value, _("A value")), (Kind.COUNTER.value, _("A counter"))], initial=Kind.VALUE.value,
         widget=forms.RadioSelect,
     )  # fmt: skip
     value = forms.CharField(
-        label="Value", required=False, strip=False, max_length=1 << 22, widget=forms.Textarea(attrs={**MONO, "rows": 4})
+        label=_("Value"), required=False, strip=False, max_length=1 << 22, widget=forms.Textarea(attrs={**MONO, "rows": 4})
     )
-    value_as = forms.ChoiceField(label="Value is", choices=EDITORS[1:4], initial="text", widget=forms.RadioSelect)
+    value_as = forms.ChoiceField(label=_("Value is"), choices=EDITORS[1:4], initial="text", widget=forms.RadioSelect)
     number = forms.IntegerField(
-        label="Number",
+        label=_("Number"),
         required=False,
         min_value=INT64[0],
         max_value=INT64[1],
@@ -268,7 +276,7 @@ class NewKeyForm(ExpiryFields):
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("kind") == Kind.COUNTER.value:
             if cleaned.get("number") is None and "number" not in self.errors:
-                self.add_error("number", "Give the number to start from.")
+                self.add_error("number", _("Give the number to start from."))
         elif "value" in cleaned and cleaned.get("value_as"):
             try:
                 cleaned["value"] = TYPED[cleaned["value_as"]](cleaned["value"])
@@ -281,11 +289,11 @@ class DeleteForm(SeenForm):
     """Delete the row that was on screen."""
 
     def wanted(self) -> str:
-        return "delete it"
+        return str(_("delete it"))
 
 
 def _short(value: bytes) -> str:
     if is_text(value):
         text = value.decode()
         return f"“{text[:80]}…”" if len(text) > 80 else f"“{text}”"
-    return f"{value[:24].hex(' ')}{'…' if len(value) > 24 else ''}, {len(value):,} bytes"
+    return f"{value[:24].hex(' ')}{'…' if len(value) > 24 else ''}, {len(value):,} B"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 _PLAIN_KEY: Final = re.compile(r"[^\s\"=](?:[^\n\r=]*[^\s=])?\Z")
 _PLAIN_VALUE: Final = re.compile(r"(?:[^\s\"](?:[^\n\r]*\S)?)?\Z")
@@ -39,14 +40,14 @@ def _key(line: str, number: int) -> tuple[str, str]:
     if quoted:
         key, rest = _unquoted(quoted[0], number), line[quoted.end() :].lstrip()
     elif line.startswith('"'):
-        raise forms.ValidationError(f"Line {number}: the quotes do not close.")
+        raise forms.ValidationError(_("Line %(number)s: the quotes do not close.") % {"number": number})
     else:
         key, equals, rest = line.partition("=")
         key, rest = key.strip(), equals + rest
     if not key:
-        raise forms.ValidationError(f"Line {number} has no key.")
+        raise forms.ValidationError(_("Line %(number)s has no key.") % {"number": number})
     if rest and not rest.startswith("="):
-        raise forms.ValidationError(f"Line {number}: after the quoted key there has to be an equals sign.")
+        raise forms.ValidationError(_("Line %(number)s: after the quoted key there has to be an equals sign.") % {"number": number})
     return key, rest[1:]
 
 
@@ -58,5 +59,7 @@ def _unquoted(text: str, number: int) -> str:
     try:
         found = json.loads(text)
     except ValueError:
-        raise forms.ValidationError(f"Line {number}: the quotes do not close, or something follows them.") from None
+        raise forms.ValidationError(
+            _("Line %(number)s: the quotes do not close, or something follows them.") % {"number": number}
+        ) from None
     return str(found)

@@ -8,6 +8,8 @@ from typing import Any
 
 from django import forms
 from django.http import QueryDict
+from django.utils.formats import number_format
+from django.utils.translation import gettext_lazy as _
 
 from stores import keyclasses
 from stores.errors import BadConfig
@@ -15,49 +17,62 @@ from stores.forms.base import StyledForm
 from stores.services.durations import in_words
 from stores.services.filters import CUSTOM, KeyFilter
 from stores.services.keytokens import key_of
+from stores.texts import shown
 from stores.types import Kind
 
-KINDS = (("", "Any kind"), (Kind.VALUE.value, "Values"), (Kind.COUNTER.value, "Counters"), (Kind.LOCK.value, "Locks"))
-EXPIRIES = (("", "Any expiry"), ("live", "Not expired"), ("expired", "Expired"), ("never", "Never expires"))
-OWN_KEYS = "Your own keys"
+KINDS = (("", _("Any kind")), (Kind.VALUE.value, _("Values")), (Kind.COUNTER.value, _("Counters")), (Kind.LOCK.value, _("Locks")))
+EXPIRIES = (("", _("Any expiry")), ("live", _("Not expired")), ("expired", _("Expired")), ("never", _("Never expires")))
+OWN_KEYS = _("Your own keys")
 
 
 class KeyFilterForm(StyledForm):
     """The filter bar. Its fields are the parameters of the address, its result a KeyFilter."""
 
     q = forms.CharField(
-        label="Text",
+        label=_("Text"),
         required=False,
         max_length=500,
         widget=forms.TextInput(
             attrs={"type": "search", "placeholder": "IP, network, login, address, domain", "autocomplete": "off", "spellcheck": "false"}
         ),
     )
-    kind = forms.ChoiceField(label="Kind", required=False, choices=KINDS)
-    expiry = forms.ChoiceField(label="Expiry", required=False, choices=EXPIRIES)
+    kind = forms.ChoiceField(label=_("Kind"), required=False, choices=KINDS)
+    expiry = forms.ChoiceField(label=_("Expiry"), required=False, choices=EXPIRIES)
     prefix = forms.CharField(  # type: ignore[assignment]
-        label="Key begins with, in hex",
+        label=_("Key begins with, in hex"),
         required=False,
         max_length=4096,
         widget=forms.TextInput(attrs={"placeholder": "05 cb0071", "class": "kv-mono", "spellcheck": "false"}),
     )
     match = forms.CharField(
-        label="Key matches the glob", required=False, max_length=1024, strip=False, widget=forms.TextInput(attrs={"placeholder": "user@*"})
+        label=_("Key matches the glob"),
+        required=False,
+        max_length=1024,
+        strip=False,
+        widget=forms.TextInput(attrs={"placeholder": "user@*"}),
     )
-    before = forms.CharField(label="Expires within", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "1 h"}))
+    before = forms.CharField(label=_("Expires within"), required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "1 h"}))
     after = forms.CharField(
-        label="Expires not before", required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "7 days"})
+        label=_("Expires not before"), required=False, max_length=60, widget=forms.TextInput(attrs={"placeholder": "7 days"})
     )
     count = forms.CharField(
-        label="Count at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "10"})
+        label=_("Count at least"),
+        required=False,
+        max_length=20,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "10"}),
     )
     size = forms.CharField(
-        label="Bytes at least", required=False, max_length=20, widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "1000"})
+        label=_("Bytes at least"),
+        required=False,
+        max_length=20,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "1000"}),
     )
-    left = forms.ChoiceField(label="Left over", required=False, choices=[("", "Left over or not"), ("1", "Only what is left over")])
-    slug = forms.CharField(label="Class", required=False, max_length=60, widget=forms.HiddenInput)
+    left = forms.ChoiceField(
+        label=_("Left over"), required=False, choices=[("", _("Left over or not")), ("1", _("Only what is left over"))]
+    )
+    slug = forms.CharField(label=_("Class"), required=False, max_length=60, widget=forms.HiddenInput)
     cursor = forms.CharField(required=False, max_length=16_384, widget=forms.HiddenInput)
-    seen = forms.IntegerField(label="Place", required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
+    seen = forms.IntegerField(label=_("Place"), required=False, min_value=0, max_value=10**12, widget=forms.HiddenInput)
 
     FOLDED = ("prefix", "match", "before", "after", "count", "size", "left")
 
@@ -96,31 +111,31 @@ class KeyFilterForm(StyledForm):
 def chips(key_filter: KeyFilter, titles: Mapping[str, str]) -> list[dict[str, str]]:
     """One chip a filter: what it says, and the query string without it."""
     kinds, expiries = dict(KINDS), dict(EXPIRIES)
-    said: list[tuple[str, str, KeyFilter]] = [
-        ("Class", titles.get(key_filter.class_slug, key_filter.class_slug), replace(key_filter, class_slug="")),
-        ("Text", key_filter.text, replace(key_filter, text="")),
-        ("Kind", kinds[key_filter.kind.value].lower() if key_filter.kind else "", replace(key_filter, kind=None)),
-        ("Expiry", expiries[key_filter.expiry].lower() if key_filter.expiry else "", replace(key_filter, expiry="")),
-        ("Begins with", key_filter.prefix.hex(), replace(key_filter, prefix=b"")),
-        ("Glob", key_filter.match, replace(key_filter, match="")),
-        ("Left over", "yes" if key_filter.left_over else "", replace(key_filter, left_over=False)),
+    said: list[tuple[object, str, KeyFilter]] = [
+        (_("Class"), titles.get(key_filter.class_slug, key_filter.class_slug), replace(key_filter, class_slug="")),
+        (_("Text"), key_filter.text, replace(key_filter, text="")),
+        (_("Kind"), kinds[key_filter.kind.value].lower() if key_filter.kind else "", replace(key_filter, kind=None)),
+        (_("Expiry"), expiries[key_filter.expiry].lower() if key_filter.expiry else "", replace(key_filter, expiry="")),
+        (_("Begins with"), key_filter.prefix.hex(), replace(key_filter, prefix=b"")),
+        (_("Glob"), key_filter.match, replace(key_filter, match="")),
+        (_("Left over"), str(_("yes")) if key_filter.left_over else "", replace(key_filter, left_over=False)),
     ]
     for label, seconds, rest in (
-        ("Expires within", key_filter.expires_before, replace(key_filter, expires_before=None)),
-        ("Expires not before", key_filter.expires_after, replace(key_filter, expires_after=None)),
+        (_("Expires within"), key_filter.expires_before, replace(key_filter, expires_before=None)),
+        (_("Expires not before"), key_filter.expires_after, replace(key_filter, expires_after=None)),
     ):
         said.append((label, "" if seconds is None else in_words(seconds), rest))
     for label, number, rest in (
-        ("Count at least", key_filter.count_min, replace(key_filter, count_min=None)),
-        ("Bytes at least", key_filter.size_min, replace(key_filter, size_min=None)),
+        (_("Count at least"), key_filter.count_min, replace(key_filter, count_min=None)),
+        (_("Bytes at least"), key_filter.size_min, replace(key_filter, size_min=None)),
     ):
-        said.append((label, "" if number is None else f"{number:,}", rest))
-    return [{"label": label, "value": value, "without": rest.query_string} for label, value, rest in said if value]
+        said.append((label, "" if number is None else number_format(number, use_l10n=True, force_grouping=True), rest))
+    return [{"label": str(label), "value": value, "without": rest.query_string} for label, value, rest in said if value]
 
 
 def class_titles() -> dict[str, str]:
     """Title of each class by slug; user keys under `custom`."""
-    return {slug: found.title for slug, found in keyclasses.CLASSES.items()} | {CUSTOM: OWN_KEYS}
+    return {slug: shown(found.title) for slug, found in keyclasses.CLASSES.items()} | {CUSTOM: str(OWN_KEYS)}
 
 
 class PickForm(forms.Form):
@@ -134,9 +149,9 @@ class PickForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         if not self.raw:
-            raise forms.ValidationError("No key is selected.")
+            raise forms.ValidationError(_("No key is selected."))
         if len(self.raw) > self.LIMIT:
-            raise forms.ValidationError(f"More than {self.LIMIT} keys at once are not possible from the list.")
+            raise forms.ValidationError(_("More than %(limit)s keys at once are not possible from the list.") % {"limit": self.LIMIT})
         try:
             self.picks = [(key_of(token), etag) for token, _, etag in (text.rpartition(":") for text in self.raw)]
         except BadConfig as error:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from stores import cron
 from stores.errors import BadConfig
@@ -14,11 +15,13 @@ from stores.forms.base import StyledForm
 from stores.services.durations import next_time
 from stores.types import Pace
 
-PACES: Final = ((Pace.GENTLE.value, "Gentle"), (Pace.NORMAL.value, "Normal"), (Pace.FAST.value, "Fast"))
-REPEATS: Final = (("", "Never"), ("hour", "Every hour"), ("day", "Every day"), ("week", "Every week"))
+PACES: Final = ((Pace.GENTLE.value, _("Gentle")), (Pace.NORMAL.value, _("Normal")), (Pace.FAST.value, _("Fast")))
+REPEATS: Final = (("", _("Never")), ("hour", _("Every hour")), ("day", _("Every day")), ("week", _("Every week")))
 WEEKDAYS: Final = tuple(
     (str(number), name)
-    for number, name in enumerate(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"), start=1)
+    for number, name in enumerate(
+        (_("Monday"), _("Tuesday"), _("Wednesday"), _("Thursday"), _("Friday"), _("Saturday"), _("Sunday")), start=1
+    )
 )
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 
@@ -26,10 +29,10 @@ _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
 class PaceForm(StyledForm):
     """How hard a purge may press on the store."""
 
-    pace = forms.ChoiceField(label="Pace", choices=PACES, initial=Pace.GENTLE.value, widget=forms.RadioSelect)
+    pace = forms.ChoiceField(label=_("Pace"), choices=PACES, initial=Pace.GENTLE.value, widget=forms.RadioSelect)
 
     until = forms.CharField(
-        label="Stop at",
+        label=_("Stop at"),
         required=False,
         max_length=5,
         widget=forms.TextInput(attrs={"class": "form-control kv-w-num", "placeholder": "06:00", "autocomplete": "off"}),
@@ -51,19 +54,22 @@ class PaceForm(StyledForm):
 class ScheduleForm(StyledForm):
     """One schedule in two forms: the picker, and the text as Stalwart writes it. `source` says which of them counts."""
 
-    repeat = forms.ChoiceField(label="Repeat", required=False, choices=REPEATS)
-    weekday = forms.ChoiceField(label="On", required=False, choices=WEEKDAYS)
+    repeat = forms.ChoiceField(label=_("Repeat"), required=False, choices=REPEATS)
+    weekday = forms.ChoiceField(label=_("On"), required=False, choices=WEEKDAYS)
     at = forms.CharField(
-        label="At", required=False, max_length=5, widget=forms.TextInput(attrs={"class": "form-control kv-w-num", "placeholder": "03:00"})
+        label=_("At"),
+        required=False,
+        max_length=5,
+        widget=forms.TextInput(attrs={"class": "form-control kv-w-num", "placeholder": "03:00"}),
     )
     frequency = forms.CharField(
-        label="As Stalwart writes it",
+        label=_("As Stalwart writes it"),
         required=False,
         max_length=64,
         widget=forms.TextInput(attrs={"class": "form-control kv-w-raw", "spellcheck": "false", "autocomplete": "off"}),
     )
-    active = forms.BooleanField(label="Purge on schedule", required=False)
-    pace = forms.ChoiceField(label="Pace", choices=PACES, required=False)
+    active = forms.BooleanField(label=_("Purge on schedule"), required=False)
+    pace = forms.ChoiceField(label=_("Pace"), choices=PACES, required=False)
     source = forms.ChoiceField(required=False, choices=[("picker", "picker"), ("raw", "raw")])
 
     def clean(self) -> dict[str, Any]:
@@ -83,7 +89,7 @@ class ScheduleForm(StyledForm):
             return ""
         clock = _CLOCK.match(cleaned["at"] or "03:00")
         if clock is None:
-            self.add_error("at", "Write a time such as 03:00.")
+            self.add_error("at", _("Write a time such as 03:00."))
             return str(cleaned.get("frequency") or "")
         hour, minute = int(clock[1]), int(clock[2])
         if repeat == "hour":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from stores.errors import BadConfig, NotSupported
 from stores.forms.base import StyledForm, style
@@ -15,6 +16,7 @@ from stores.models import VERSIONS, Store
 from stores.registry import BACKENDS, HIDDEN, backend_class
 from stores.services.store_checks import STATIC
 from stores.services.store_settings import fields_of
+from stores.texts import shown
 from stores.types import FieldType, SettingField
 
 PREFIX: Final = "set_"
@@ -49,20 +51,20 @@ class StoreForm(StyledForm):
     """Id, version, switches, and one field for each setting of the type."""
 
     id = forms.CharField(
-        label="Id",
+        label=_("Id"),
         max_length=191,
-        help_text="As Stalwart names it, such as memstore or in-memory. Expressions and scripts use this name.",
+        help_text=_("As Stalwart names it, such as memstore or in-memory. Expressions and scripts use this name."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
     )
     version = forms.ChoiceField(
-        label="Stalwart version",
+        label=_("Stalwart version"),
         required=False,
-        choices=[("", "Detect it"), *((version, version) for version in VERSIONS)],
-        help_text="Decides tables, locks and encodings.",
+        choices=[("", _("Detect it")), *((version, version) for version in VERSIONS)],
+        help_text=_("Decides tables, locks and encodings."),
     )
-    read_only = forms.BooleanField(label="Read only: kvadmin never writes into this store", required=False)
-    make_default = forms.BooleanField(label="Make it the default lookup store", required=False)
-    enabled = forms.BooleanField(label="Switched on", required=False)
+    read_only = forms.BooleanField(label=_("Read only: kvadmin never writes into this store"), required=False)
+    make_default = forms.BooleanField(label=_("Make it the default lookup store"), required=False)
+    enabled = forms.BooleanField(label=_("Switched on"), required=False)
 
     def __init__(self, data: Any = None, *, type_name: str, store: Store | None = None, initial: Mapping[str, Any] | None = None) -> None:
         self.type_name, self.store = type_name, store
@@ -123,10 +125,10 @@ def setting_field(setting: SettingField) -> forms.Field:
     common: dict[str, Any] = {"label": setting.label or setting.name, "required": False, "help_text": _help(setting)}
     attrs = {"autocomplete": "off", "spellcheck": "false", "placeholder": setting.default}
     if setting.type is FieldType.BOOLEAN:
-        default = f"Default: {'yes' if setting.default == 'true' else 'no'}"
-        return forms.ChoiceField(choices=[("", default), ("true", "Yes"), ("false", "No")], **common)
+        default = _("Default: yes") if setting.default == "true" else _("Default: no")
+        return forms.ChoiceField(choices=[("", default), ("true", _("Yes")), ("false", _("No"))], **common)
     if setting.type is FieldType.CHOICE:
-        blank = ("", f"Default: {setting.default}" if setting.default else "Choose")
+        blank = ("", _("Default: %(default)s") % {"default": setting.default} if setting.default else _("Choose"))
         return forms.ChoiceField(choices=[blank, *((choice, choice) for choice in setting.choices)], **common)
     if setting.type is FieldType.PASSWORD:
         return forms.CharField(strip=False, widget=forms.PasswordInput(attrs={**attrs, "autocomplete": "new-password"}), **common)
@@ -136,18 +138,18 @@ def setting_field(setting: SettingField) -> forms.Field:
 
 
 def _help(setting: SettingField) -> str:
-    parts = [setting.help, "" if setting.used else "Kept for Stalwart; kvadmin itself does not use it."]
+    parts = [str(shown(setting.help)), "" if setting.used else str(_("Kept for Stalwart; kvadmin itself does not use it."))]
     return " ".join(part for part in parts if part)
 
 
 def entries_field() -> forms.Field:
     """The entries of a static store, one a line."""
     return forms.CharField(
-        label="Entries",
+        label=_("Entries"),
         required=False,
         strip=False,
         max_length=1 << 21,
-        help_text='One a line, key = value; a key alone has no value. Quote texts with equals signs or outer blanks: "a = b" = 1.',
+        help_text=_('One a line, key = value; a key alone has no value. Quote texts with equals signs or outer blanks: "a = b" = 1.'),
         widget=forms.Textarea(attrs={"rows": 12, "class": "form-control kv-mono", "spellcheck": "false"}),
     )
 
@@ -155,8 +157,8 @@ def entries_field() -> forms.Field:
 class DeleteStoreForm(StyledForm):
     """Forget a definition. Deleting the default lookup store names the one that follows it."""
 
-    new_default = forms.ChoiceField(label="The new default lookup store", required=False)
+    new_default = forms.ChoiceField(label=_("The new default lookup store"), required=False)
 
     def __init__(self, data: Any = None, *, others: Iterable[str] = ()) -> None:
         super().__init__(data, auto_id="delete-%s")
-        self.fields["new_default"].choices = [("", "Choose"), *((name, name) for name in others)]  # type: ignore[attr-defined]
+        self.fields["new_default"].choices = [("", _("Choose")), *((name, name) for name in others)]  # type: ignore[attr-defined]

@@ -5,29 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm
 from stores.models import Store
 from stores.services.tokens import SCOPES
 
 WORDS = {
-    "read": "Read: keys, counts, runs, trash, lookups",
-    "edit": "Edit: write, delete and restore keys",
-    "purge": "Purge: start, pause and cancel runs",
-    "admin": "Everything: definitions, schedules and the audit too",
+    "read": _("Read: keys, counts, runs, trash, lookups"),
+    "edit": _("Edit: write, delete and restore keys"),
+    "purge": _("Purge: start, pause and cancel runs"),
+    "admin": _("Everything: definitions, schedules and the audit too"),
 }
 
 
 class TokenForm(StyledForm):
-    name = forms.CharField(label="Name", max_length=80, help_text="What will use it.")
+    name = forms.CharField(label=_("Name"), max_length=80, help_text=_("What will use it."))
     scopes = forms.MultipleChoiceField(
-        label="It may", choices=[(s, WORDS[s]) for s in SCOPES], initial=["read"], widget=forms.CheckboxSelectMultiple
+        label=_("It may"), choices=[(s, WORDS[s]) for s in SCOPES], initial=["read"], widget=forms.CheckboxSelectMultiple
     )
     stores = forms.MultipleChoiceField(
-        label="Only these stores", required=False, widget=forms.CheckboxSelectMultiple, help_text="None chosen: all stores."
+        label=_("Only these stores"), required=False, widget=forms.CheckboxSelectMultiple, help_text=_("None chosen: all stores.")
     )
     expires_at = forms.DateTimeField(
-        label="Until", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), help_text="Empty: until it is revoked."
+        label=_("Until"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}),
+        help_text=_("Empty: until it is revoked."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

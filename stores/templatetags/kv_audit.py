@@ -3,56 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from stores import keyclasses
 from stores.models import AuditEntry
 from stores.templatetags import words
 from stores.templatetags.kv import dot
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 register = template.Library()
 
-DID: Final[Mapping[str, str]] = {
-    "edit": "wrote the value of",
-    "expiry": "changed the expiry of",
-    "counter": "set the number of",
-    "increment": "added to the number of",
-    "delete": "deleted",
-    "restore": "restored",
-    "store-add": "defined the store",
-    "store-change": "changed the definition",
-    "store-delete": "deleted the definition",
-    "default-store": "made it the default lookup store",
-    "import": "imported a configuration",
-    "schedule": "changed the purge schedule",
-    "purge-start": "started a purge",
-    "purge-cancel": "cancelled a purge",
-    "purge-pause": "paused a purge",
-    "purge-resume": "resumed a purge",
-    "census-start": "started a count",
-    "census-cancel": "cancelled a count",
-    "census-interval": "changed how often it is counted",
-    "alert-rule": "saved an alert rule",
-    "alert-mute": "silenced an alert rule or ended the silence",
-    "alert-delete": "deleted an alert rule",
-    "list-fetch": "fetched the list",
-    "lift-ban": "had the mail server lift a ban",
-    "server-maintenance": "had the mail server maintain a store",
-    "mail-server": "set the mail server",
-    "mail-server-forget": "forgot the mail server",
-    "publish": "published the store",
-    "unpublish": "revoked a published address",
+DID: Final[Mapping[str, StrOrPromise]] = {
+    "edit": gettext_lazy("wrote the value of"),
+    "expiry": gettext_lazy("changed the expiry of"),
+    "counter": gettext_lazy("set the number of"),
+    "increment": gettext_lazy("added to the number of"),
+    "delete": gettext_lazy("deleted"),
+    "restore": gettext_lazy("restored"),
+    "store-add": gettext_lazy("defined the store"),
+    "store-change": gettext_lazy("changed the definition"),
+    "store-delete": gettext_lazy("deleted the definition"),
+    "default-store": gettext_lazy("made it the default lookup store"),
+    "import": gettext_lazy("imported a configuration"),
+    "schedule": gettext_lazy("changed the purge schedule"),
+    "purge-start": gettext_lazy("started a purge"),
+    "purge-cancel": gettext_lazy("cancelled a purge"),
+    "purge-pause": gettext_lazy("paused a purge"),
+    "purge-resume": gettext_lazy("resumed a purge"),
+    "census-start": gettext_lazy("started a count"),
+    "census-cancel": gettext_lazy("cancelled a count"),
+    "census-interval": gettext_lazy("changed how often it is counted"),
+    "alert-rule": gettext_lazy("saved an alert rule"),
+    "alert-mute": gettext_lazy("silenced an alert rule or ended the silence"),
+    "alert-delete": gettext_lazy("deleted an alert rule"),
+    "list-fetch": gettext_lazy("fetched the list"),
+    "lift-ban": gettext_lazy("had the mail server lift a ban"),
+    "server-maintenance": gettext_lazy("had the mail server maintain a store"),
+    "mail-server": gettext_lazy("set the mail server"),
+    "mail-server-forget": gettext_lazy("forgot the mail server"),
+    "publish": gettext_lazy("published the store"),
+    "unpublish": gettext_lazy("revoked a published address"),
+    "copy": gettext_lazy("copied"),
+    "key_set": gettext_lazy("set, as a lookup, the value of"),
+    "counter_incr": gettext_lazy("added, as a lookup, to the number of"),
+    "key_delete": gettext_lazy("removed, as a lookup, the value of"),
+    "counter_delete": gettext_lazy("removed, as a lookup, the number of"),
+    "reveal": gettext_lazy("looked at the secret of"),
+    "export": gettext_lazy("exported keys"),
+    "bulk-delete": gettext_lazy("deleted many keys"),
+    "bulk-expiry": gettext_lazy("changed the expiry of many keys"),
+    "bulk-copy": gettext_lazy("copied many keys"),
+    "bulk-move": gettext_lazy("moved many keys"),
+    "bulk-restore": gettext_lazy("restored the keys of a run"),
+    "sign-in": gettext_lazy("signed in"),
+    "sign-out": gettext_lazy("signed out"),
+    "token-add": gettext_lazy("made an API token"),
+    "token-revoke": gettext_lazy("revoked an API token"),
+    "audit-export": gettext_lazy("exported the audit"),
+    "audit-prune": gettext_lazy("removed old entries of the audit"),
+    "refused": gettext_lazy("tried what the account may not do"),
 }
 """Action -> what was done, between who and which key."""
 
-OUTCOMES: Final[Mapping[str, str]] = {
-    "started": "It is not known how it ended.",
-    "refused": "It was refused.",
-    "failed": "It failed.",
+OUTCOMES: Final[Mapping[str, StrOrPromise]] = {
+    "started": gettext_lazy("It is not known how it ended."),
+    "refused": gettext_lazy("It was refused."),
+    "failed": gettext_lazy("It failed."),
 }
 _KEY_CHARS: Final = 48
 
@@ -66,7 +90,9 @@ def audit_dot(entry: AuditEntry) -> SafeString:
 @register.simple_tag
 def audit_words(entry: AuditEntry, brief: bool = False) -> SafeString:
     """`admin set the number of 05 cb0071… (Failed logins) from 41 to 0.`; brief on the key's own page."""
-    did = DID.get(entry.action, entry.action.replace("-", " "))
+    if entry.action == "sign-in" and entry.outcome == "refused":
+        return format_html("{}", _attempt(entry))
+    did = str(DID.get(entry.action, entry.action.replace("-", " ")))
     if brief:
         return format_html("{} {}{}{}", entry.actor, did.removesuffix(" of"), _change(entry), _outcome(entry.outcome))
     key = format_html(' <span class="kv-bytes">{}</span>', _key(entry.key_hex)) if _about_key(entry) else ""
@@ -76,14 +102,23 @@ def audit_words(entry: AuditEntry, brief: bool = False) -> SafeString:
 
 
 def _about_key(entry: AuditEntry) -> bool:
-    return entry.action in ("edit", "expiry", "counter", "increment", "delete", "restore")
+    """Whether a key belongs to the sentence; the empty key has no hex."""
+    return bool(entry.key_hex) or entry.action in ("edit", "expiry", "counter", "increment", "delete", "restore", "key_set", "reveal")
+
+
+def _attempt(entry: AuditEntry) -> str:
+    """A sign-in that failed: the account where there is one, never what was typed instead."""
+    after = entry.after if isinstance(entry.after, dict) else {}
+    if after.get("known"):
+        return _("Somebody tried to sign in as %(account)s and was refused.") % {"account": after.get("account")}
+    return _("Somebody tried to sign in under a name that is no account, and was refused.")
 
 
 def _key(text: str) -> str:
     if text.startswith("digest:"):
-        return "hidden key"
+        return _("hidden key")
     if not text:
-        return "the empty key"
+        return _("the empty key")
     return text if len(text) <= _KEY_CHARS else f"{text[:_KEY_CHARS]}…"
 
 
@@ -98,16 +133,18 @@ def _change(entry: AuditEntry) -> str:
     if not isinstance(before, dict) or not isinstance(after, dict):
         return ""
     if "add" in after:
-        return f": {int(after['add']):+,}"
+        return f": {after['add']:+,}" if isinstance(after["add"], int) else ""
+    if "permission" in after:
+        return f" ({after['permission']})"
     for name in ("counter", "expires_at", "frequency", "default"):
         if before.get(name) != after.get(name) and (name in before or name in after) and after:
-            return f" from {_said(name, before.get(name))} to {_said(name, after.get(name))}"
+            return _(" from %(name)s to %(name_2)s") % {"name": _said(name, before.get(name)), "name_2": _said(name, after.get(name))}
     return ""
 
 
 def _said(name: str, value: Any) -> str:
     if value is None or value == "":
-        return "never" if name == "expires_at" else "nothing"
+        return _("never") if name == "expires_at" else _("nothing")
     if name == "expires_at":
         return words.absolute(value, "short")
     return words.count(value) if isinstance(value, int) else str(value)

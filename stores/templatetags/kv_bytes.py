@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django import template
 from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from stores import keyclasses
 from stores.models import Store
@@ -17,6 +18,9 @@ from stores.services.keytokens import SealedKey, token_of
 from stores.services.rows import Row
 from stores.templatetags import words
 from stores.types import NEVER_HEADER, Entry, Kind
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 register = template.Library()
 
@@ -88,9 +92,9 @@ def keyline(row: Row) -> str:
     if row.decoded.secret_key:
         return f"{key[:1].hex()} {DOTS}"
     if not key:
-        return "no bytes"
+        return gettext("no bytes")
     pieces = " ".join(key[start:end].hex() for start, end, _ in _covered(row.decoded.parts, min(len(key), LINE_BYTES)))
-    return pieces if len(key) <= LINE_BYTES else f"{pieces}… {words.count(len(key))} bytes"
+    return pieces if len(key) <= LINE_BYTES else gettext("%(pieces)s… %(count)s bytes") % {"pieces": pieces, "count": words.count(len(key))}
 
 
 @register.simple_tag
@@ -98,19 +102,19 @@ def value_line(row: Row) -> str:
     """What kind of row it is and how big, under the value in words."""
     entry = row.entry
     if entry.problem:
-        return f"malformed, {words.size(len(entry.row or b''))}"
+        return gettext("malformed, %(count)s") % {"count": words.size(len(entry.row or b""))}
     if entry.kind is Kind.COUNTER:
-        return "counter"
+        return gettext("counter")
     if entry.kind is Kind.LOCK:
-        return "lock"
+        return gettext("lock")
     length = words.size(len(entry.value or b"") if entry.length is None else entry.length)
-    return f"{length}, with a number" if entry.counter is not None else length
+    return gettext("%(length)s, with a number") % {"length": length} if entry.counter is not None else length
 
 
 @register.filter
 def key_title(row: Row) -> str:
     """What a key is called in a heading: its subject, or its bytes when it has none."""
-    return row.decoded.label or (row.entry.key.hex() if row.entry.key else "the empty key")
+    return row.decoded.label or (row.entry.key.hex() if row.entry.key else gettext("the empty key"))
 
 
 @register.simple_tag
@@ -121,15 +125,29 @@ def hexview(row: Row, masked: bool = True) -> list[HexBlock]:
 
 def _blocks(row: Row, masked: bool) -> Iterator[HexBlock]:
     entry, decoded = row.entry, row.decoded
-    yield _block(f"Key, {words.plural(len(entry.key), 'byte')}", entry.key, decoded.parts, masked and decoded.secret_key, 1)
+    yield _block(
+        gettext("Key, %(bytes)s") % {"bytes": words.plural(len(entry.key), "byte")},
+        entry.key,
+        decoded.parts,
+        masked and decoded.secret_key,
+        1,
+    )
     if entry.row is None:
         if entry.counter is not None:
-            yield HexBlock(f"The number is in y: {words.count(entry.counter)}. There is no row in m, so it never expires.", ())
+            yield HexBlock(
+                gettext("The number is in y: %(counter)s. There is no row in m, so it never expires.")
+                % {"counter": words.count(entry.counter)},
+                (),
+            )
         return
-    number = "" if entry.counter is None or entry.expires_at_ms is not None else f"; the number is in y: {words.count(entry.counter)}"
+    number = (
+        ""
+        if entry.counter is None or entry.expires_at_ms is not None
+        else gettext("; the number is in y: %(counter)s") % {"counter": words.count(entry.counter)}
+    )
     header = _header(entry)
     parts = (*header, *((start + _width(header), end + _width(header), text) for start, end, text in decoded.value_parts))
-    where = "Row in m" if header or entry.problem else "Value"
+    where = gettext("Row in m") if header or entry.problem else gettext("Value")
     secret = masked and decoded.secret_value
     yield _block(f"{where}, {words.plural(len(entry.row), 'byte')}{number}", entry.row, parts, secret, _width(header))
 
@@ -140,8 +158,8 @@ def _header(entry: Entry) -> tuple[Part, ...]:
     if entry.problem or len(row) < 8 or (entry.value is not None and len(row) == len(entry.value)):
         return ()
     if row[:8] == bytes(8) and entry.value is None:
-        return ((0, 8, "marks a counter"), (8, 16, f"expires {_moment(row[8:16])}"))
-    return ((0, 8, "never expires" if row[:8] == NEVER_HEADER else f"expires {_moment(row[:8])}"),)
+        return ((0, 8, gettext("marks a counter")), (8, 16, gettext("expires %(row)s") % {"row": _moment(row[8:16])}))
+    return ((0, 8, gettext("never expires") if row[:8] == NEVER_HEADER else gettext("expires %(row)s") % {"row": _moment(row[:8])}),)
 
 
 def _moment(stamp: bytes) -> str:
@@ -162,10 +180,12 @@ def _block(title: str, data: bytes, parts: Sequence[Part], secret: bool, visible
             text = shown[at : min(end, at + _PER_LINE)]
             lines.append(HexLine(f"{at:0{width}x}", text.hex(" "), meaning if at == start else _ascii(text, meaning)))
     if secret and len(data) > visible:
-        lines.append(HexLine(f"{visible:0{width}x}", DOTS, f"hidden, {words.plural(len(data) - visible, 'byte')}"))
+        lines.append(
+            HexLine(f"{visible:0{width}x}", DOTS, gettext("hidden, %(bytes)s") % {"bytes": words.plural(len(data) - visible, "byte")})
+        )
         return HexBlock(title, tuple(lines))
     rest = len(data) - len(shown)
-    return HexBlock(title, tuple(lines), f"{words.count(rest)} more bytes are not shown here." if rest else "")
+    return HexBlock(title, tuple(lines), gettext("%(rest)s more bytes are not shown here.") % {"rest": words.count(rest)} if rest else "")
 
 
 def _ascii(text: bytes, meaning: str) -> str:
@@ -186,11 +206,23 @@ def _covered(parts: Sequence[Part], length: int) -> Iterator[Part]:
         yield at, length, ""
 
 
-TITLES: Final = {
-    "ip": "Address", "asn": "AS number", "rcpt": "Recipient", "account_id": "Account", "client_id": "Client", "dmarc_pass": "DMARC pass",
-    "message_id": "Message-ID", "hash": "Hash of the limit", "digest": "Digest of the code", "candidates": "It could be",
-    "created_at": "Created", "held_until": "Held until", "token": "Word", "queue_id": "Queue id", "params": "Parameters",
-}  # fmt: skip
+TITLES: Final[Mapping[str, StrOrPromise]] = {
+    "ip": gettext_lazy("Address"),
+    "asn": gettext_lazy("AS number"),
+    "rcpt": gettext_lazy("Recipient"),
+    "account_id": gettext_lazy("Account"),
+    "client_id": gettext_lazy("Client"),
+    "dmarc_pass": gettext_lazy("DMARC pass"),
+    "message_id": "Message-ID",
+    "hash": gettext_lazy("Hash of the limit"),
+    "digest": gettext_lazy("Digest of the code"),
+    "candidates": gettext_lazy("It could be"),
+    "created_at": gettext_lazy("Created"),
+    "held_until": gettext_lazy("Held until"),
+    "token": gettext_lazy("Word"),
+    "queue_id": gettext_lazy("Queue id"),
+    "params": gettext_lazy("Parameters"),
+}
 """Names of decoded parts whose title is more than the name with a capital."""
 
 TIMES: Final = ("created_at", "held_until", "not_before", "not_after", "due", "due_at", "expires", "expires_at")
@@ -212,15 +244,15 @@ def facts(row: Row) -> list[tuple[str, SafeString | str]]:
             continue
         if name in ("key", "value", "type") or (name == "candidates" and not fields.get("ambiguous")) or str(value) in said:
             continue
-        found.append((TITLES.get(name, name.replace("_", " ").capitalize()), _part_text(name, value)))
+        found.append((str(TITLES.get(name, name.replace("_", " ").capitalize())), _part_text(name, value)))
     if (window := _window(fields)) is not None:
-        found.append(("Window", window))
+        found.append((gettext("Window"), window))
     return found
 
 
 def _part_text(name: str, value: Any) -> SafeString | str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
         return ", ".join(str(item) for item in value)
     if isinstance(value, float):
@@ -235,5 +267,6 @@ def _window(fields: Mapping[str, Any]) -> SafeString | None:
     period, start, end = (fields.get(name) for name in ("window_period", "window_start", "window_end"))
     if not (isinstance(period, int) and isinstance(start, int) and isinstance(end, int)):
         return None
-    over = "" if fields.get("running") else mark_safe(' <span class="kv-muted">not running now</span>')
-    return format_html("{}, {} to {}{}", words.span(period), words.absolute(start, "short"), words.absolute(end, "short"), over)
+    over = "" if fields.get("running") else format_html(' <span class="kv-muted">{}</span>', gettext("not running now"))
+    until = gettext("%(start)s to %(end)s") % {"start": words.absolute(start, "short"), "end": words.absolute(end, "short")}
+    return format_html("{}, {}{}", words.span(period), until, over)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django import template
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from stores.services.history import RANGES, Point
 from stores.templatetags import words
@@ -122,7 +123,12 @@ def _hits(points: Sequence[Point], places: Sequence[float], width: int) -> list[
         {
             "x": round(edges[number], 1),
             "width": round(edges[number + 1] - edges[number], 1),
-            "text": f"{words.absolute(point.at.timestamp())}: {words.plural(point.keys, 'key')}, {words.count(point.expired)} expired",
+            "text": gettext("%(timestamp)s: %(keys)s, %(expired)s expired")
+            % {
+                "timestamp": words.absolute(point.at.timestamp()),
+                "keys": words.plural(point.keys, "key"),
+                "expired": words.count(point.expired),
+            },
         }
         for number, point in enumerate(points)
     ]

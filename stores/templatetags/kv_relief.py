@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django import template
+from django.utils.translation import gettext as _
 
 from stores.services.keytokens import SealedKey
 from stores.services.relief import KeyResult, PlannedKey
 from stores.templatetags.kv_bytes import DOTS, key_title
+from stores.texts import shown
 
 register = template.Library()
 
@@ -33,14 +35,30 @@ def result_lines(result: KeyResult) -> list[Line]:
     """`Read memstore: 12 in this window`, `Moved to the trash, it was unchanged`, `Read again: the key is gone`."""
     store = result.target.store_id
     name = f"{key_title(result.before)}, " if result.before else ""
-    lines = [Line(True, f"Read {store}: {name}{result.before.decoded.value_label if result.before else 'no such key'}")]
+    lines = [
+        Line(
+            True,
+            _("Read %(store)s: %(name)s%(value)s")
+            % {
+                "store": store,
+                "name": name,
+                "value": shown(result.before.decoded.value_label) if result.before else _("no such key"),
+            },
+        )
+    ]
     if result.state != "done":
-        said = {"gone": "It was gone already", "changed": "Left alone, it has changed since you saw it"}.get(result.state, result.message)
+        said = {"gone": _("It was gone already"), "changed": _("Left alone, it has changed since you saw it")}.get(
+            result.state, result.message
+        )
         return [*lines, Line(result.state == "gone", said)]
     if result.before is None or result.before.decoded.slug == "greylist":
-        shown = "it is gone" if result.after is None else result.after.decoded.value_label or "it is there"
-        return [*lines, Line(True, "Written with 30 days to live"), Line(result.after is not None, f"Read again: {shown}")]
-    lines.append(Line(True, "Moved to the trash, it was unchanged"))
+        now = _("it is gone") if result.after is None else shown(result.after.decoded.value_label) or _("it is there")
+        return [
+            *lines,
+            Line(True, _("Written with 30 days to live")),
+            Line(result.after is not None, _("Read again: %(shown)s") % {"shown": now}),
+        ]
+    lines.append(Line(True, _("Moved to the trash, it was unchanged")))
     if result.after is None:
-        return [*lines, Line(True, "Read again: the key is gone")]
-    return [*lines, Line(False, f"Read again: counted anew, {result.after.decoded.value_label}")]
+        return [*lines, Line(True, _("Read again: the key is gone"))]
+    return [*lines, Line(False, _("Read again: counted anew, %(value_label)s") % {"value_label": shown(result.after.decoded.value_label)})]

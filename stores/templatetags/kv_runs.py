@@ -8,6 +8,7 @@ from typing import Final
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, gettext_lazy
 
 from stores.models import Run, RunAction, RunState
 from stores.services.bulk_record import Record
@@ -18,32 +19,42 @@ from stores.templatetags.kv import icon
 register = template.Library()
 
 MARKS: Final = {
-    RunState.DONE: ("check", "ok", "done"),
-    RunState.FAILED: ("x", "bad", "failed"),
-    RunState.MISSED: ("alert-triangle", "warn", "missed"),
-    RunState.CANCELLED: ("ban", "", "cancelled"),
-    RunState.QUEUED: ("clock", "", "waiting"),
-    RunState.RUNNING: ("player-play", "", "running"),
-    RunState.PAUSED: ("player-pause", "warn", "paused"),
+    RunState.DONE: ("check", "ok", gettext_lazy("done")),
+    RunState.FAILED: ("x", "bad", gettext_lazy("failed")),
+    RunState.MISSED: ("alert-triangle", "warn", gettext_lazy("missed")),
+    RunState.CANCELLED: ("ban", "", gettext_lazy("cancelled")),
+    RunState.QUEUED: ("clock", "", gettext_lazy("waiting")),
+    RunState.RUNNING: ("player-play", "", gettext_lazy("running")),
+    RunState.PAUSED: ("player-pause", "warn", gettext_lazy("paused")),
 }
-NAMES: Final = {RunAction.PURGE: "Purge", RunAction.CENSUS: "Count", RunAction.BULK: "Bulk change"}
+NAMES: Final = {
+    RunAction.PURGE: gettext_lazy("Purge"),
+    RunAction.CENSUS: gettext_lazy("Count"),
+    RunAction.BULK: gettext_lazy("Bulk change"),
+}
 
 _BULK: Final = {
-    "delete": "Bulk delete",
-    "expiry": "New expiry",
-    "copy": "Copy",
-    "move": "Move",
-    "restore": "Undo",
+    "delete": gettext_lazy("Bulk delete"),
+    "expiry": gettext_lazy("New expiry"),
+    "copy": gettext_lazy("Copy"),
+    "move": gettext_lazy("Move"),
+    "restore": gettext_lazy("Undo"),
 }
 """Names of bulk changes by what they do."""
-_PAST: Final = {"delete": "deleted", "expiry": "changed", "copy": "copied", "move": "moved", "restore": "restored"}
+_PAST: Final = {
+    "delete": gettext_lazy("deleted"),
+    "expiry": gettext_lazy("changed"),
+    "copy": gettext_lazy("copied"),
+    "move": gettext_lazy("moved"),
+    "restore": gettext_lazy("restored"),
+}
 
 
 @register.simple_tag
 def run_icon(run: Run) -> SafeString:
     """The state of a run as an icon that is read aloud."""
     name, kind, label = MARKS[RunState(run.state)]
-    return icon(name, label, f"kv-is-{kind}" if kind else "kv-muted")
+    return icon(name, str(label), f"kv-is-{kind}" if kind else "kv-muted")
 
 
 @register.simple_tag
@@ -57,13 +68,16 @@ def run_tag(run: Run) -> SafeString:
 @register.filter
 def run_name(run: Run) -> str:
     """`Purge of memstore`."""
-    return f"{_BULK.get(run.params.get('do', ''), NAMES[RunAction(run.action)])} of {run.store_name}"
+    return gettext("%(what)s of %(store)s") % {
+        "what": _BULK.get(run.params.get("do", ""), NAMES[RunAction(run.action)]),
+        "store": run.store_name,
+    }
 
 
 @register.filter
 def bulk_past(run: Run) -> str:
     """What a bulk change does to its keys, as done: `deleted`."""
-    return _PAST.get(run.params.get("do", ""), "done")
+    return str(_PAST.get(run.params.get("do", ""), gettext("done")))
 
 
 @register.filter
@@ -77,48 +91,60 @@ def run_result(run: Run) -> str:
     """What a run did, or why not, in one line."""
     state = RunState(run.state)
     if state in (RunState.FAILED, RunState.MISSED):
-        return run.error or "no reason is on record"
+        return run.error or gettext("no reason is on record")
     if state is RunState.QUEUED:
-        return "waits for a worker"
+        return gettext("waits for a worker")
     if run.action == RunAction.BULK:
         return _bulk_result(run, state)
     counts = run.action == RunAction.CENSUS
-    done = f"counted {words.plural(run.scanned, 'key')}" if counts else f"removed {words.plural(run.removed, 'key')}"
+    done = (
+        gettext("counted %(keys)s") % {"keys": words.plural(run.scanned, "key")}
+        if counts
+        else gettext("removed %(keys)s") % {"keys": words.plural(run.removed, "key")}
+    )
     if state is RunState.CANCELLED:
-        return f"{done} before it {'stopped at its time' if run.params.get('late') else 'was cancelled'}"
+        late = run.params.get("late")
+        return (gettext("%(done)s before it stopped at its time") if late else gettext("%(done)s before it was cancelled")) % {"done": done}
     if run.corrupt and not counts:
-        return f"{done}, went around {words.plural(run.corrupt, 'malformed row')}"
-    return done if counts or not run.longest_ms else f"{done}, longest step {words.milliseconds(run.longest_ms)}"
+        return gettext("%(done)s, went around %(rows)s") % {"done": done, "rows": words.plural(run.corrupt, "malformed row")}
+    return (
+        done
+        if counts or not run.longest_ms
+        else gettext("%(done)s, longest step %(longest_ms)s") % {"done": done, "longest_ms": words.milliseconds(run.longest_ms)}
+    )
 
 
 def _bulk_result(run: Run, state: RunState) -> str:
     record = Record.of(run)
-    done = f"{bulk_past(run)} {words.plural(record.done, 'key')}"
+    # Translators: what was done, as in "deleted 3 keys".
+    done = gettext("%(past)s %(keys)s") % {"past": bulk_past(run), "keys": words.plural(record.done, "key")}
     left = record.kept + record.failed + record.skipped
-    done += f", left {words.count(left)}" if left else ""
-    return f"{done} before it was cancelled" if state is RunState.CANCELLED else done
+    done += gettext(", left %(left)s") % {"left": words.count(left)} if left else ""
+    return gettext("%(done)s before it was cancelled") % {"done": done} if state is RunState.CANCELLED else done
 
 
 @register.filter
 def run_told(run: Run) -> str:
     """What a run did and how long it took: `removed 371,502 keys in 6.2 s, longest step 17 ms`."""
     done, comma, rest = run_result(run).partition(", ")
-    return f"{done} in {words.seconds(run.seconds)}{comma}{rest}" if run.seconds and run.state == RunState.DONE else done + comma + rest
+    if not (run.seconds and run.state == RunState.DONE):
+        return done + comma + rest
+    return (gettext("%(done)s in %(seconds)s") % {"done": done, "seconds": words.seconds(run.seconds)}) + comma + rest
 
 
 @register.filter
 def run_progress(run: Run) -> str:
     """How far it is: `6,204 keys read, 8,140 a second, about 7 min left`."""
-    parts = [f"{words.plural(run.scanned, 'key')} read"]
+    parts = [gettext("%(keys)s read") % {"keys": words.plural(run.scanned, "key")}]
     if run.action == RunAction.PURGE:
-        parts.append(f"{words.count(run.removed)} removed")
+        parts.append(gettext("%(removed)s removed") % {"removed": words.count(run.removed)})
     if run.action == RunAction.BULK:
-        parts.append(f"{words.count(Record.of(run).done)} {bulk_past(run)}")
+        parts.append(gettext("%(count)s %(past)s") % {"count": words.count(Record.of(run).done), "past": bulk_past(run)})
     if run.seconds >= 1 and run.scanned:
-        parts.append(f"{words.count(round(run.scanned / run.seconds))} a second")
+        parts.append(gettext("%(scanned)s a second") % {"scanned": words.count(round(run.scanned / run.seconds))})
     left = eta_seconds(run)
     if left is not None:
-        parts.append(f"about {words.span(left)} left")
+        parts.append(gettext("about %(left)s left") % {"left": words.span(left)})
     return ", ".join(parts)
 
 
@@ -148,9 +174,13 @@ def run_chart(runs: Sequence[Run]) -> SafeString:
     top, step = max(1, *(run.removed for run in shown)), 860 / max(28, len(shown))
     bars = [_bar(run, 4 + index * step, step - 8, top) for index, run in enumerate(shown)]
     total = sum(run.removed for run in shown)
-    label = f"Keys removed by the last {len(shown)} runs: {words.count(total)} in all, at most {words.count(top)} at once"
+    label = gettext("Keys removed by the last %(count)s runs: %(total)s in all, at most %(top)s at once") % {
+        "count": len(shown),
+        "total": words.count(total),
+        "top": words.count(top),
+    }
     failed = sum(run.state in (RunState.FAILED, RunState.MISSED) for run in shown)
-    label += f"; {failed} failed or were missed" if failed else ""
+    label += gettext("; %(failed)s failed or were missed") % {"failed": failed} if failed else ""
     first, last = (run.started_at or run.created_at for run in (shown[0], shown[-1]))
     return format_html(
         '<svg class="kv-chart is-long" viewBox="0 0 860 88" role="img" aria-label="{}">{}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.conf import settings
@@ -19,6 +19,9 @@ from stores.models import Store
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.pulse import Pulse, last_seen
 from stores.templatetags import words
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
 
 register = template.Library()
 
@@ -38,7 +41,7 @@ SECTIONS: Mapping[str, str] = {
 }  # fmt: skip
 """Which page of the bar a route belongs to."""
 
-STATES: Mapping[str, tuple[str, str]] = {
+STATES: Mapping[str, tuple[StrOrPromise, str]] = {
     "ok": (pgettext_lazy("state of a store", "answers"), "ok"),
     "slow": (pgettext_lazy("state of a store", "slow"), "warn"),
     "down": (pgettext_lazy("state of a store", "does not answer"), "bad"),

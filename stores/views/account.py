@@ -2,30 +2,81 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from allauth.account.views import LoginView
 from django.conf import settings
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
 
-from stores.forms.account import LanguageForm, SignInForm, ThemeForm
+from stores.errors import NotSupported
+from stores.forms.account import LanguageForm, ThemeForm
+from stores.services import accounts, tokens
+from stores.views.common import actor_of, page, show
+from stores.views.confirm import confirm, confirm_by_code, confirm_by_passkey
+
+__all__ = [
+    "account",
+    "confirm",
+    "confirm_by_code",
+    "confirm_by_passkey",
+    "language",
+    "no_sign_up",
+    "password_elsewhere",
+    "sign_in",
+    "sign_out",
+    "theme",
+]
 
 
-@method_decorator([login_not_required, sensitive_post_parameters("password")], name="dispatch")
-class SignIn(auth.LoginView):
-    """The only page besides the landing page that answers without a login."""
+class SignIn(LoginView):  # type: ignore[misc]
+    """By password, by passkey, or with the account of a provider. Attempts are counted for all processes together."""
 
     template_name = "stores/sign_in.html"
-    authentication_form = SignInForm
-    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        apps = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
+        next_url = self.get_next_url() or ""
+        return context | {"next": next_url, "providers": [{"name": app["name"], "id": app["provider_id"]} for app in apps]}
 
 
 sign_in = SignIn.as_view()
 sign_out = auth.LogoutView.as_view(next_page="stores:overview", http_method_names=["post", "options"])
+
+
+@login_not_required
+@require_safe
+def no_sign_up(request: HttpRequest) -> HttpResponse:
+    """Nobody makes an account here; whoever was about to is back at the door."""
+    return redirect("account_login")
+
+
+@require_safe
+@page
+def account(request: HttpRequest) -> HttpResponse:
+    """The signed-in user's own account: rights, password, second factor, sessions, tokens."""
+    actor = actor_of(request)
+    context = {
+        "rights": actor.rights,
+        "has_password": request.user.has_usable_password(),
+        "factors": accounts.factors(request.user),
+        "sessions": accounts.session_count(request.user),
+        "tokens": len([token for token in tokens.listed(actor) if token.owner_id == request.user.pk and token.revoked_at is None]),
+    }
+    return show(request, "stores/account.html", context)
+
+
+@require_safe
+@page
+def password_elsewhere(request: HttpRequest) -> HttpResponse:
+    """An account of a provider has its password there."""
+    raise NotSupported(_("Your password is kept by the provider that you sign in with."), _("Change it there."))
 
 
 @login_not_required

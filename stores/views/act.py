@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
 from stores.errors import BadConfig
@@ -15,7 +16,7 @@ from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, page, show
 
-PAGES = {"limited": "Who is limited now", "spam": "Spam filter"}
+PAGES = {"limited": gettext_lazy("Who is limited now"), "spam": gettext_lazy("Spam filter")}
 """Pages that send keys here, and what they are called on the way back."""
 
 
@@ -27,7 +28,7 @@ def act(request: HttpRequest) -> HttpResponse:
     name, _, store_id = back.partition(" ")
     if name not in PAGES or bool(store_id) is (name == "limited") or "/" in store_id:
         back, name, store_id = "limited", "limited", ""
-    title = f"{PAGES[name]} of {store_id}" if store_id else PAGES[name]
+    title = gettext("%(pages)s of %(store_id)s") % {"pages": PAGES[name], "store_id": store_id} if store_id else PAGES[name]
     url = reverse(f"stores:{name}", args=[store_id] if store_id else [])
     context = {"act": act_of(request), "back": back, "back_url": url, "back_title": title}
     return show(request, "stores/act.html", context)
@@ -44,7 +45,7 @@ def act_of(request: HttpRequest) -> dict[str, Any]:
     action = relief.action_of(request.POST.get("action", ""))
     targets = [Target.of_pick(text) for text in dict.fromkeys(request.POST.getlist("only") or request.POST.getlist("pick"))]
     if not targets:
-        raise BadConfig("No key is selected.", "Select the keys in the list.", "pick")
+        raise BadConfig(gettext("No key is selected."), gettext("Select the keys in the list."), "pick")
     if request.POST.get("confirmed"):
         outcome = relief.carry_out(actor_of(request), action, targets)
         return shared | {"state": "done", "action": action, "outcome": outcome, "all_done": outcome.done == len(outcome.results)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -52,7 +53,7 @@ def alert(request: HttpRequest, rule_id: int | None = None) -> HttpResponse:
         except BadConfig as error:
             form.blame(error)
         else:
-            return go(request, "stores:alerts", "The rule is saved. It is checked every minute.")
+            return go(request, "stores:alerts", _("The rule is saved. It is checked every minute."))
     context = {"form": form, "rule": rule, "mail": settings.KVADMIN_EMAIL, "kinds": KINDS.values()}
     return show(request, "stores/alert_form.html", context, status=422 if form.errors else 200)
 
@@ -65,11 +66,11 @@ def alert_act(request: HttpRequest, rule_id: int, act: str) -> HttpResponse:
     if act == "mute":
         hours = request.POST.get("hours", "")
         service.mute(actor_of(request), rule, int(hours) if hours.isascii() and hours.isdigit() and len(hours) < 6 else -1)
-        return go(request, "stores:alerts", "The rule says nothing for now." if rule.muted_until else "The rule speaks again.")
+        return go(request, "stores:alerts", _("The rule says nothing for now.") if rule.muted_until else _("The rule speaks again."))
     if act == "test":
         service.send_test(actor_of(request), rule)
-        return go(request, "stores:alerts", "A test message was sent.")
+        return go(request, "stores:alerts", _("A test message was sent."))
     if act == "delete":
         service.delete(actor_of(request), rule)
-        return go(request, "stores:alerts", "The rule is deleted.")
-    raise NotSupported(f'A rule cannot be told to "{act[:20]}".')
+        return go(request, "stores:alerts", _("The rule is deleted."))
+    raise NotSupported(_('A rule cannot be told to "%(act)s".') % {"act": act[:20]})

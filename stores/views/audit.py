@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from typing import cast
 
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig
 from stores.forms.lists import AuditFilterForm
-from stores.models import AuditEntry
-from stores.views.common import page, show
+from stores.services import audit_search, audit_verify
+from stores.services.audit_export import export
+from stores.services.permissions import Permission, require
+from stores.views.common import actor_of, go, page, show
 
 TEMPLATE = "stores/audit.html"
-PAGE_SIZE = 100
 
 
 @require_safe
 @page
 def audit(request: HttpRequest) -> HttpResponse:
     """Newest first, by keyset."""
+    require(actor_of(request), Permission.AUDIT)
     form = AuditFilterForm(request.GET)
+    context = {"form": form, "check": audit_verify.last_check()}
     if not form.is_valid():
-        return show(request, TEMPLATE, {"form": form}, fragment="audit", status=400)
-    entries = list(found(form.cleaned_data)[: PAGE_SIZE + 1])
-    query = form.query()
-    last = str(entries[PAGE_SIZE - 1].pk) if len(entries) > PAGE_SIZE else ""
-    next_url = f"?{urlencode({**query, 'cursor': last})}" if last else ""
-    context = {"form": form, "entries": entries[:PAGE_SIZE], "filtered": bool(query), "next_url": next_url}
+        return show(request, TEMPLATE, context, fragment="audit", status=400)
+    found = audit_search.find(form.wanted, form.cleaned_data["cursor"])
+    query = urlencode(form.query())
+    next_url = f"?{urlencode({**form.query(), 'cursor': found.next})}" if found.next else ""
+    context |= {"found": found, "entries": found.entries, "filtered": bool(query), "next_url": next_url, "query": query}
     return show(request, TEMPLATE, context, fragment="audit")
 
 
-def found(wanted: Mapping[str, str]) -> QuerySet[AuditEntry]:
-    """The entries of a filter after its cursor."""
-    entries = AuditEntry.objects.select_related("run").order_by("-id")
-    if wanted["store"]:
-        entries = entries.filter(store_name=wanted["store"])
-    if wanted["actor"]:
-        entries = entries.filter(actor=wanted["actor"])
-    if wanted["outcome"]:
-        entries = entries.filter(outcome=wanted["outcome"])
-    cursor = wanted["cursor"]
-    if not cursor:
-        return entries
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise BadConfig("This page link is not of the audit.", "Start again from the first page.", "cursor")
-    return entries.filter(pk__lt=int(cursor))
+@require_POST
+@page
+def audit_export(request: HttpRequest) -> HttpResponse:
+    """The entries of the filter in the address as a file."""
+    form = AuditFilterForm(request.GET)
+    wanted = request.POST.get("format", "csv")
+    if wanted not in ("jsonl", "csv") or not form.is_valid():
+        raise BadConfig(_("Choose JSON Lines or CSV."), field="format")
+    pieces = export(actor_of(request), form.wanted, "csv" if wanted == "csv" else "jsonl")
+    kind = "text/csv; charset=utf-8" if wanted == "csv" else "application/jsonl; charset=utf-8"
+    headers = {"Content-Disposition": f'attachment; filename="audit-{time.strftime("%Y%m%d-%H%M%S")}.{wanted}"'}
+    return cast(HttpResponse, StreamingHttpResponse(pieces, content_type=kind, headers=headers))
+
+
+@require_POST
+@page
+def audit_check(request: HttpRequest) -> HttpResponse:
+    """Have a worker verify the whole chain."""
+    require(actor_of(request), Permission.AUDIT)
+    audit_verify.request_check()
+    return go(request, reverse("stores:audit"), _("The audit is being verified; the result appears here."))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST
 
 from stores.errors import BadConfig
@@ -19,8 +21,15 @@ from stores.services.trash_rows import kept_days
 from stores.templatetags.words import plural
 from stores.views.common import actor_of, go, show, store_page
 
+if TYPE_CHECKING:
+    from django_stubs_ext import StrOrPromise
+
 TEMPLATE = "stores/keys_delete.html"
-LEFT: Mapping[str, str] = {"gone": "gone already", "changed": "changed since you saw them", "failed": "could not be deleted"}
+LEFT: Mapping[str, StrOrPromise] = {
+    "gone": gettext_lazy("gone already"),
+    "changed": gettext_lazy("changed since you saw them"),
+    "failed": gettext_lazy("could not be deleted"),
+}
 
 
 @require_POST
@@ -29,7 +38,7 @@ def keys_delete(request: HttpRequest, store: Store) -> HttpResponse:
     """First shows the keys as they are now and what changed since they were listed; with `confirmed` deletes exactly those."""
     form = PickForm(request.POST)
     if not form.is_valid():
-        raise BadConfig(" ".join(map(str, form.non_field_errors())), "Select the keys in the list.")
+        raise BadConfig(" ".join(map(str, form.non_field_errors())), gettext("Select the keys in the list."))
     if not request.POST.get("confirmed"):
         found = read_keys(store, [key for key, _ in form.picks])
         seen = {bytes(key): etag for key, etag in form.picks}
@@ -44,7 +53,11 @@ def tell(request: HttpRequest, outcomes: Sequence[edit.DeleteOutcome]) -> None:
     """How many went to the trash, and why the others did not."""
     states: Counter[str] = Counter(outcome.state for outcome in outcomes)
     if states["deleted"]:
-        messages.success(request, f"{plural(states['deleted'], 'key')} moved to the trash, for {kept_days()} days.")
+        messages.success(
+            request,
+            gettext("%(keys)s moved to the trash, for %(kept_days)s days.")
+            % {"keys": plural(states["deleted"], "key"), "kept_days": kept_days()},
+        )
     left = len(outcomes) - states["deleted"]
     if left:
         told = ", ".join(f"{states[state]} {word}" for state, word in LEFT.items() if states[state])

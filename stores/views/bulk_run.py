@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig, Busy, NotSupported, StoreError
@@ -62,7 +63,7 @@ def bulk_export(request: HttpRequest, store: Store) -> HttpResponse:
     """The keys of the filter in the address as a file."""
     wanted = request.POST.get("format", "jsonl")
     if wanted not in ("jsonl", "csv"):
-        raise BadConfig("Choose JSON Lines or CSV.", field="format")
+        raise BadConfig(_("Choose JSON Lines or CSV."), field="format")
     pieces = export(actor_of(request), store, KeyFilter.from_query(request.GET.dict()), "csv" if wanted == "csv" else "jsonl")
     kind = "text/csv; charset=utf-8" if wanted == "csv" else "application/jsonl; charset=utf-8"
     name = quote(f"{store.pk}-{time.strftime('%Y%m%d-%H%M%S')}.{wanted}")
@@ -76,7 +77,7 @@ def run_receipt(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """What a bulk run did, as a file."""
     run = run_service.find(run_id)
     if run.action != RunAction.BULK:
-        raise NotSupported("Only bulk changes have a receipt.")
+        raise NotSupported(_("Only bulk changes have a receipt."))
     text = json.dumps(bulk.receipt(run), indent=2, ensure_ascii=False)
     headers = {"Content-Disposition": f'attachment; filename="receipt-{run.pk}.json"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
@@ -98,11 +99,11 @@ def _page(request: HttpRequest, store: Store, confirm: ConfirmForm | None = None
     change = form.change(filter, now)
     context: dict[str, Any] = {"store": store, "form": form, "filter": filter, "kept_days": kept_days()}
     context["chips"] = chips(filter, class_titles())
-    context |= {"query": filter.query_string, "hidden": filter.to_query().items(), "confirm": confirm, "verb": "Change"}
+    context |= {"query": filter.query_string, "hidden": filter.to_query().items(), "confirm": confirm, "verb": _("Change")}
     status = 422 if confirm is not None or form.errors else 200
     try:
         if form.is_valid() and form.cleaned_data["do"] == EXPORT:
-            context |= {"exporting": True, "found": _look(store, filter, now), "verb": "Export"}
+            context |= {"exporting": True, "found": _look(store, filter, now), "verb": _("Export")}
         elif change is not None:
             require_possible(store, change)
             shown = preview(store, change)

@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
-from stores.errors import StoreError
+from stores.errors import ReadOnly, StoreError
 from stores.models import Store
 from stores.registry import find_store
+from stores.services import audit
 from stores.services.actor import PAGE, Actor
 
 P = ParamSpec("P")
@@ -73,6 +74,7 @@ def page(view: Callable[Concatenate[HttpRequest, P], HttpResponse]) -> Callable[
         try:
             return view(request, *args, **kwargs)
         except StoreError as error:
+            _on_record(request, error, None)
             return error_page(request, error)
 
     return inner
@@ -90,6 +92,14 @@ def store_page(
             store = find_store(store_id)
             return view(request, store, *args, **kwargs)
         except StoreError as error:
+            _on_record(request, error, store)
             return error_page(request, error, store)
 
     return inner
+
+
+def _on_record(request: HttpRequest, error: StoreError, store: Store | None) -> None:
+    """A change that a switch forbids is an attempt that was refused. What the account may not do is on record already."""
+    if isinstance(error, ReadOnly) and request.method == "POST" and request.user.is_authenticated:
+        name = request.resolver_match.url_name if request.resolver_match else ""
+        audit.refused(actor_of(request), name or "change", store or "", error)

@@ -8,6 +8,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from stores.errors import BadConfig
@@ -20,9 +22,17 @@ from stores.views.common import page, show
 TEMPLATE = "stores/find.html"
 
 SORTS = {
-    "ip": "the address", "network": "the network", "address": "the mail address", "login": "the login", "domain": "the domain",
-    "asn": "the network", "message-id": "the Message-ID", "queue-id": "the queue id", "account": "the",
-}  # fmt: skip
+    "ip": gettext_lazy("the address"),
+    "network": gettext_lazy("the network"),
+    "address": gettext_lazy("the mail address"),
+    "login": gettext_lazy("the login"),
+    "domain": gettext_lazy("the domain"),
+    "asn": gettext_lazy("the network"),
+    "message-id": gettext_lazy("the Message-ID"),
+    "queue-id": gettext_lazy("the queue id"),
+    # Translators: before "account 42".
+    "account": gettext_lazy("the"),
+}
 """How a reading of a subject is announced."""
 
 
@@ -45,13 +55,13 @@ def readings(meanings: Iterable[Meaning]) -> list[tuple[str, str]]:
     """`the mail address, login or Message-ID` and the text that may be all of them."""
     by_text: dict[str, list[str]] = {}
     for meaning in meanings:
-        by_text.setdefault(meaning.text, []).append(SORTS[meaning.sort])
+        by_text.setdefault(meaning.text, []).append(str(SORTS[meaning.sort]))
     return [(_either(sorts), text) for text, sorts in by_text.items()]
 
 
 def _either(sorts: list[str]) -> str:
     rest = [sort.removeprefix("the ") for sort in sorts[1:]]
-    return sorts[0] if not rest else f"{', '.join([sorts[0], *rest[:-1]])} or {rest[-1]}"
+    return sorts[0] if not rest else _("%(names)s or %(rest)s") % {"names": ", ".join([sorts[0], *rest[:-1]]), "rest": rest[-1]}
 
 
 def answer(found: Found) -> dict[str, Any]:

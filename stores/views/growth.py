@@ -147,9 +147,8 @@ def headline(subject: str, points: list[Point]) -> str:
     change = points[-1].keys - points[0].keys
     if not change:
         return _("%(subject)s has as many keys as before") % {"subject": subject}
-    return _("%(subject)s %(what)s by %(keys)s") % {
+    return (_("%(subject)s grew by %(keys)s") if change > 0 else _("%(subject)s shrank by %(keys)s")) % {
         "subject": subject,
-        "what": "grew" if change > 0 else "shrank",
         "keys": words.plural(abs(change), "key"),
     }
 

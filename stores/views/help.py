@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from stores.errors import BadConfig, StoreError
@@ -55,14 +56,14 @@ def help_page(request: HttpRequest) -> HttpResponse:
 def lifted(request: HttpRequest, at: MailServer | None, address: str) -> dict[str, Any]:
     """First what bans the server holds of an address and what counts against it; with `confirmed` bans are lifted, counters reset."""
     if at is None:
-        raise BadConfig("No mail server is set.", "Give its address and credential under Settings, Mail server.", "lift")
+        raise BadConfig(_("No mail server is set."), _("Give its address and credential under Settings, Mail server."), "lift")
     shown: dict[str, Any] = {"address": address}
     try:
         if request.POST.get("confirmed"):
             return shown | {"done": unban.lift(actor_of(request), at, address)}
         return shown | {"plan": unban.plan(at, address)}
     except ValueError:
-        raise BadConfig("This is no address.", "Look for an IP or a network.", "lift") from None
+        raise BadConfig(_("This is no address."), _("Look for an IP or a network."), "lift") from None
     except StoreError as error:
         return shown | {"done": unban.Lifted((mailserver.Step(False, str(error)),), "")}
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound
@@ -21,6 +22,7 @@ from stores.services.reveal import reveal
 from stores.services.rows import Row
 from stores.services.trash_rows import kept_days
 from stores.templatetags.kv_bytes import key_title, link_key
+from stores.texts import shown
 from stores.types import ABSENT, ANYTHING, KEEP, Expected, Kind
 from stores.views.common import actor_of, go, posted, show, store_page
 from stores.views.key_page import GONE, TEMPLATE, key_context, value_form
@@ -44,9 +46,9 @@ def key_raw(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """The value's bytes as a file. Hidden values are not given out."""
     row = read_key(store, key)
     if row is None or row.entry.value is None:
-        raise KeyNotFound("There is no value under this key.", "Look at the list again.")
+        raise KeyNotFound(_("There is no value under this key."), _("Look at the list again."))
     if row.decoded.secret_value:
-        raise BadConfig("This value is hidden.", "It gives access to something; it is not given out here.")
+        raise BadConfig(_("This value is hidden."), _("It gives access to something; it is not given out here."))
     name = quote(f"{store.pk}-{key[:24].hex() or 'empty'}.bin")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
     return HttpResponse(row.entry.value, content_type="application/octet-stream", headers=headers)
@@ -124,12 +126,12 @@ def key_delete(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """Move the key to the trash and go back to the list."""
     form = forms.DeleteForm(request.POST)
     if not form.is_valid():
-        raise BadConfig("The request does not say which row was on screen.", "Open the key again and delete it from its page.")
+        raise BadConfig(_("The request does not say which row was on screen."), _("Open the key again and delete it from its page."))
     try:
         row = edit.delete_key(actor_of(request), store, key, edit.expected_from_etag(store, key, form.cleaned_data["etag"]))
     except Conflict as error:
         return conflict(request, store, key, form, error)
-    said = f"{key_title(row)} is in the trash for {kept_days()} days."
+    said = _("%(row)s is in the trash for %(kept_days)s days.") % {"row": key_title(row), "kept_days": kept_days()}
     return go(request, reverse("stores:keys", args=[store.pk]), said)
 
 
@@ -147,7 +149,9 @@ def key_new(request: HttpRequest, store: Store) -> HttpResponse:
             except (BadConfig, Conflict) as error:
                 form.blame(_taken(error))
             else:
-                return go(request, reverse("stores:key", args=[store.pk, link_key(row)]), f"{key_title(row)} was written.")
+                return go(
+                    request, reverse("stores:key", args=[store.pk, link_key(row)]), _("%(row)s was written.") % {"row": key_title(row)}
+                )
     return show(request, "stores/key_new.html", {"store": store, "form": form}, fragment="form", status=status)
 
 
@@ -163,7 +167,7 @@ def _taken(error: BadConfig | Conflict) -> BadConfig:
     """A key that exists already is a problem of the field that names it."""
     if isinstance(error, BadConfig):
         return BadConfig(error.message, error.fix, {"expires": "span", "expiry": "span"}.get(error.field, error.field))
-    return BadConfig("This key exists already.", "Open it to change it; nothing was written.", "key")
+    return BadConfig(_("This key exists already."), _("Open it to change it; nothing was written."), "key")
 
 
 def changed(
@@ -180,9 +184,13 @@ def changed(
         form.blame(error if isinstance(error, BadConfig) else BadConfig(error.message, error.fix))
         return refused(request, store, key, read_key(store, key), {name: form})
     if row.entry.etag == etag:
-        messages.info(request, "Nothing changed: the store already holds that.")
+        messages.info(request, _("Nothing changed: the store already holds that."))
     else:
-        messages.success(request, f"Saved. {key_title(row)} now: {row.decoded.value_label or 'written'}.")
+        messages.success(
+            request,
+            _("Saved. %(row)s now: %(value_label)s.")
+            % {"row": key_title(row), "value_label": shown(row.decoded.value_label) or _("written")},
+        )
     if request.headers.get("HX-Request"):
         return show(request, TEMPLATE, key_context(request, store, row), fragment="key")
     return go(request, reverse("stores:key", args=[store.pk, link_key(row)]))
@@ -225,15 +233,18 @@ def conflict(request: HttpRequest, store: Store, key: bytes, form: forms.SeenFor
 def ways_out(form: forms.SeenForm, row: Row | None) -> dict[str, str]:
     """What the two buttons of a conflict do, by name."""
     if row is None:
-        return {"do": "Create it again", "leave": "Leave it gone"}
+        return {"do": _("Create it again"), "leave": _("Leave it gone")}
     number = row.entry.counter
     if isinstance(form, forms.CounterForm) and number is not None:
-        return {"do": f"Set {number:,} to {form.wanted()}", "leave": f"Keep {number:,}"}
+        return {
+            "do": _("Set %(number)s to %(wanted)s") % {"number": f"{number:,}", "wanted": form.wanted()},
+            "leave": _("Keep %(number)s") % {"number": f"{number:,}"},
+        }
     if isinstance(form, forms.DeleteForm):
-        return {"do": "Delete what is there now", "leave": "Keep it"}
+        return {"do": _("Delete what is there now"), "leave": _("Keep it")}
     if isinstance(form, forms.ExpiryForm):
-        return {"do": "Change the expiry of what is there now", "leave": "Leave it as it is"}
-    return {"do": "Write over what is there now", "leave": "Keep what is there now"}
+        return {"do": _("Change the expiry of what is there now"), "leave": _("Leave it as it is")}
+    return {"do": _("Write over what is there now"), "leave": _("Keep what is there now")}
 
 
 def gone_context(store: Store, key: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from stores import keyclasses
 from stores.forms import edit as forms
@@ -59,7 +60,7 @@ def editors(row: Row, wanted: str, sent: str = "") -> list[Editor]:
         best = ("decoded", "json", "text") if forms.is_json(value) else ("decoded", "text", "json")
         names = [name for name in (*best, "hex", "file") if fits[name] or name == sent]
     chosen = wanted if wanted in names else names[0] if names else ""
-    return [Editor(name, labels[name], name == chosen) for name in names]
+    return [Editor(name, str(labels[name]), name == chosen) for name in names]
 
 
 def parts_of(row: Row) -> dict[str, str] | None:
@@ -100,7 +101,11 @@ def expiry_form(row: Row) -> forms.ExpiryForm:
 
 
 def _expiry_words(row: Row) -> str:
-    return "never expires" if row.entry.expires_at is None else f"expires {words.absolute(row.entry.expires_at)}"
+    return (
+        _("never expires")
+        if row.entry.expires_at is None
+        else _("expires %(expires_at)s") % {"expires_at": words.absolute(row.entry.expires_at)}
+    )
 
 
 def history(store: Store, row: Row) -> list[AuditEntry]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from stores import keyclasses
@@ -79,7 +80,7 @@ def rail(store: Store, wanted: KeyFilter, census: Census | None) -> list[RailLin
     slugs += sorted(slug for slug in counted if slug not in slugs and slug != CUSTOM)
     titles = class_titles()
     slugs.sort(key=lambda slug: keyclasses.CLASSES[slug].order if slug in keyclasses.CLASSES else 999)
-    lines = [_line("", "All keys", wanted, sum(counted.values()) if census else None)]
+    lines = [_line("", _("All keys"), wanted, sum(counted.values()) if census else None)]
     for slug in [*slugs, CUSTOM]:
         keys = counted.get(slug, 0) if census else None
         if keys or not census or slug in (wanted.class_slug, CUSTOM):

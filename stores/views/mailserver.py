@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -28,7 +29,7 @@ def mail_server(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("do", "")
     if request.method == "POST" and wanted == "forget":
         mailserver.forget(actor_of(request))
-        return go(request, reverse("stores:mail-server"), "Address and credential are forgotten.")
+        return go(request, reverse("stores:mail-server"), _("Address and credential are forgotten."))
     if request.method == "POST" and wanted == "save":
         return _save(request)
     context = _context()
@@ -49,7 +50,7 @@ def _save(request: HttpRequest) -> HttpResponse:
         except BadConfig as error:
             form.blame(error)
         else:
-            return go(request, reverse("stores:mail-server"), "Saved. Nothing was sent to the server yet.", messages.SUCCESS)
+            return go(request, reverse("stores:mail-server"), _("Saved. Nothing was sent to the server yet."), messages.SUCCESS)
     return show(request, TEMPLATE, _context() | {"form": form}, status=422)
 
 
@@ -61,12 +62,12 @@ def _context() -> dict[str, Any]:
 
 def _test(at: MailServer) -> list[mailserver.Step]:
     found = mailserver.bans(at)
-    return [mailserver.Step(True, f"The server answers and names its bans: {len(found)}")]
+    return [mailserver.Step(True, _("The server answers and names its bans: %(count)s") % {"count": len(found)})]
 
 
 def _maintain(request: HttpRequest, at: MailServer) -> list[mailserver.Step]:
     form = MaintainForm(at, request.POST)
     if not form.is_valid():
         said = " ".join(str(error) for errors in form.errors.values() for error in errors)
-        raise BadConfig("The server was not asked.", said, "slug")
+        raise BadConfig(_("The server was not asked."), said, "slug")
     return mailserver.maintain(actor_of(request), at, form.cleaned_data["store"], form.cleaned_data["slug"])

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import Busy, NotSupported
@@ -55,12 +56,12 @@ class Line:
     @property
     def no_purge_short(self) -> str:
         """Room for three words."""
-        return "read-only here" if self.info.read_only else "nothing to purge"
+        return _("read-only here") if self.info.read_only else _("nothing to purge")
 
     @property
     def spark_label(self) -> str:
         low, high = (min(self.points), max(self.points)) if self.points else (0, 0)
-        return f"Keys of {self.info.id}, 7 days: {words.count(low)} to {words.count(high)}"
+        return _("Keys of %(id)s, 7 days: %(low)s to %(high)s") % {"id": self.info.id, "low": words.count(low), "high": words.count(high)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def count_all(request: HttpRequest) -> HttpResponse:
                 started += 1
             except (Busy, NotSupported):
                 continue
-    return go(request, "stores:overview", f"{words.plural(started, 'count')} started.")
+    return go(request, "stores:overview", _("%(counts)s started.") % {"counts": words.plural(started, "count")})
 
 
 def headline(lines: Sequence[Line]) -> str:
@@ -145,12 +146,12 @@ def headline(lines: Sequence[Line]) -> str:
     asked = [line for line in lines if line.info.enabled and line.info.supported]
     well = sum(line.dot == "ok" for line in asked)
     if not lines:
-        return "No store yet"
+        return _("No store yet")
     if not asked:
-        return "No store is switched on"
+        return _("No store is switched on")
     if well == len(asked):
-        return f"All {well} stores are well" if well > 1 else f"{asked[0].info.id} is well"
-    return f"{well} of {len(asked)} stores are well"
+        return _("All %(well)s stores are well") % {"well": well} if well > 1 else _("%(id)s is well") % {"id": asked[0].info.id}
+    return _("%(well)s of %(count)s stores are well") % {"well": well, "count": len(asked)}
 
 
 def totals(lines: Sequence[Line]) -> dict[str, int]:
@@ -178,7 +179,7 @@ def store_lines(infos: Sequence[StoreInfo], active: Sequence[Run]) -> list[Line]
 def _line(info: StoreInfo, pulse: Pulse | None, past: list[Census], last_run: Run | None, purging: bool) -> Line:
     state, dot = state_of(info, pulse)
     if pulse is None and info.enabled and info.supported:
-        state, dot = "no answer yet", "warn"
+        state, dot = _("no answer yet"), "warn"
     health = pulse.health if pulse else None
     census = past[-1] if past else None
     keys = census.total["keys"] + census.total["counters"] + census.total["locks"] if census else None
@@ -219,8 +220,8 @@ def _change(past: Sequence[Census]) -> str:
     if grown is None:
         return ""
     if not grown.per_day:
-        return "no change in a day"
-    change = f"{words.count(round(grown.per_day))} in a day"
+        return _("no change in a day")
+    change = _("%(per_day)s in a day") % {"per_day": words.count(round(grown.per_day))}
     if grown.share is None:
         return f"+{change}"
     return f"{100 * grown.share:+.1f} % in a day".replace("-", "−")

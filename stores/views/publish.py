@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers, get_conditional_response
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from stores.errors import BadConfig
@@ -46,7 +47,9 @@ def publish(request: HttpRequest, store: Store) -> HttpResponse:
 def revoke(request: HttpRequest, store: Store, publication_id: int) -> HttpResponse:
     """End an address; whoever reads it gets 404 from now on."""
     found = publishing.revoke(actor_of(request), store, publication_id)
-    return go(request, reverse("stores:publish", args=[store.pk]), f"The address that ends in {found.hint} is revoked.")
+    return go(
+        request, reverse("stores:publish", args=[store.pk]), _("The address that ends in %(hint)s is revoked.") % {"hint": found.hint}
+    )
 
 
 @require_safe
@@ -69,7 +72,7 @@ def published(request: HttpRequest, token: str) -> HttpResponse:
     except TooMany as error:
         return _refused(429, str(error), {"Retry-After": "60"})
     if found is None:
-        return _refused(404, "There is no list at this address.", {})
+        return _refused(404, _("There is no list at this address."), {})
     body = publishing.published(found.store, found.form).body
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     response = HttpResponse(body, content_type=TYPES[found.form], headers={"ETag": etag, "Cache-Control": "private, no-cache"})

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores import keyclasses
@@ -65,11 +66,11 @@ def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
     form = PaceForm(request.POST)
     if not form.is_valid():
         wrong = " ".join(str(problem) for problem in form.errors.get("until", []))
-        raise BadConfig(wrong or "Choose a pace: gentle, normal or fast.", field="until" if wrong else "pace")
+        raise BadConfig(wrong or _("Choose a pace: gentle, normal or fast."), field="until" if wrong else "pace")
     purges.start(actor_of(request), store, form.chosen, until=form.cleaned_data["until"])
     if request.headers.get("HX-Request"):
         return show(request, TEMPLATE, now_context(store), fragment="now")
-    return go(request, reverse("stores:purge", args=[store.pk]), f"A purge of {store.pk} has started.")
+    return go(request, reverse("stores:purge", args=[store.pk]), _("A purge of %(store_pk)s has started.") % {"store_pk": store.pk})
 
 
 @require_POST
@@ -94,11 +95,11 @@ def schedule(request: HttpRequest, store: Store) -> HttpResponse:
 def _saved(store: Store) -> str:
     """What has been saved, in words."""
     if not store.purge_frequency:
-        return f"{store.pk} has no purge schedule any more."
+        return _("%(store_pk)s has no purge schedule any more.") % {"store_pk": store.pk}
     if store.purge_paused:
-        return f"The schedule of {store.pk} is saved and paused."
+        return _("The schedule of %(store_pk)s is saved and paused.") % {"store_pk": store.pk}
     words = schedules.describe(store.purge_frequency).words
-    return f"{store.pk} is purged {words[0].lower()}{words[1:]}."
+    return _("%(store_pk)s is purged %(words)s%(words_2)s.") % {"store_pk": store.pk, "words": words[0].lower(), "words_2": words[1:]}
 
 
 def saved_schedule(store: Store) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def waiting(preview: purges.Preview) -> list[Waiting]:
         known = keyclasses.CLASSES.get(row["class"] or "")
         keys = row["values"] + row["counters"] + row["locks"]
         byte = f"{known.byte:02x}" if known and known.byte is not None else ""
-        title = known.title if known else row["class"] or OWN_KEYS
+        title = known.title if known else row["class"] or str(OWN_KEYS)
         found.append(Waiting(row["class"] or keyclasses.CUSTOM_SLUG, byte, title, keys, keys + row["counters"], row["bytes"]))
     return sorted(found, key=lambda line: line.keys, reverse=True)
 

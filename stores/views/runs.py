@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig
@@ -61,7 +62,7 @@ def run_act(request: HttpRequest, run_id: UUID, act: str) -> HttpResponse:
     found = service.find(run_id)
     acts = {"cancel": service.request_cancel, "pause": service.request_pause, "resume": service.resume}
     if act not in acts:
-        raise BadConfig("A run can be cancelled, paused or resumed.")
+        raise BadConfig(_("A run can be cancelled, paused or resumed."))
     found = acts[act](actor_of(request), found)
     if request.headers.get("HX-Request"):
         return show(request, "stores/run.html", run_context(found), fragment="run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -38,7 +39,7 @@ def store_add(request: HttpRequest) -> HttpResponse:
 def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
     """Define a store of a type: test as often as needed, then create."""
     if type_name in HIDDEN:
-        raise NotSupported(f"Stores of type {type_name} cannot be defined here.")
+        raise NotSupported(_("Stores of type %(type_name)s cannot be defined here.") % {"type_name": type_name})
     form = StoreForm(posted(request), type_name=type_name)
     context = {"form": form, "type": next(choice for choice in type_choices() if choice.name == type_name)}
     if request.method != "POST":
@@ -51,7 +52,11 @@ def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
         except BadConfig as error:
             form.blame(error)
         else:
-            return go(request, reverse("stores:store", args=[store.pk]), f"{store.pk} is defined. Nothing was written into it.")
+            return go(
+                request,
+                reverse("stores:store", args=[store.pk]),
+                _("%(store_pk)s is defined. Nothing was written into it.") % {"store_pk": store.pk},
+            )
     return show(request, FORM, context, fragment="form", status=422)
 
 
@@ -76,7 +81,11 @@ def store_settings(request: HttpRequest, store: Store) -> HttpResponse:
             form.blame(error)
         else:
             pulse.forget(store.pk)
-            return go(request, reverse("stores:store-settings", args=[store.pk]), f"The definition of {store.pk} is saved.")
+            return go(
+                request,
+                reverse("stores:store-settings", args=[store.pk]),
+                _("The definition of %(store_pk)s is saved.") % {"store_pk": store.pk},
+            )
     return show(request, FORM, context, fragment="form", status=422)
 
 
@@ -121,7 +130,7 @@ def tested(form: StoreForm) -> list[Check]:
 def store_default(request: HttpRequest, store: Store) -> HttpResponse:
     """Make it the default lookup store."""
     definitions.set_default(actor_of(request), store)
-    return go(request, "stores:settings", f"{store.pk} is the default lookup store now.")
+    return go(request, "stores:settings", _("%(store_pk)s is the default lookup store now.") % {"store_pk": store.pk})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -140,5 +149,7 @@ def store_delete(request: HttpRequest, store: Store) -> HttpResponse:
             form.blame(error)
         else:
             pulse.forget(name)
-            return go(request, "stores:settings", f"The definition of {name} is gone. The store itself was not touched.")
+            return go(
+                request, "stores:settings", _("The definition of %(name)s is gone. The store itself was not touched.") % {"name": name}
+            )
     return show(request, "stores/store_delete.html", context, status=422 if request.method == "POST" else 200)

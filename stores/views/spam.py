@@ -7,6 +7,8 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from stores.errors import BadConfig
@@ -21,15 +23,19 @@ from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, go, show, store_page
 
 PARTS: Final = {
-    "reputation": ("Reputation", "neutral", "Make neutral"),
-    "greylist": ("Greylist", "allow", "Allow 30 d"),
-    "bayes": ("Bayes", "", ""),
-    "replies": ("Trusted replies", "forget", "Forget"),
+    "reputation": (gettext_lazy("Reputation"), "neutral", gettext_lazy("Make neutral")),
+    "greylist": (gettext_lazy("Greylist"), "allow", gettext_lazy("Allow 30 d")),
+    "bayes": (gettext_lazy("Bayes"), "", ""),
+    "replies": (gettext_lazy("Trusted replies"), "forget", gettext_lazy("Forget")),
 }
 """Part -> title, and what its button does."""
 SORTS: Final = {
-    "spam": "Most spam", "good": "Best", "messages": "Most messages", "soonest": "Expires first", "latest": "Expires last",
-}  # fmt: skip
+    "spam": gettext_lazy("Most spam"),
+    "good": gettext_lazy("Best"),
+    "messages": gettext_lazy("Most messages"),
+    "soonest": gettext_lazy("Expires first"),
+    "latest": gettext_lazy("Expires last"),
+}
 
 
 @require_safe
@@ -38,7 +44,7 @@ def spam(request: HttpRequest, store: Store) -> HttpResponse:
     """One part of the spam filter's memory; `sort` orders it, `cursor` goes on with the walk."""
     part, sort, cursor = request.GET.get("part", "reputation"), request.GET.get("sort", ""), request.GET.get("cursor", "")
     if part not in PARTS:
-        raise BadConfig("The spam filter has no such part.", f"Choose one of {', '.join(PARTS)}.", "part")
+        raise BadConfig(_("The spam filter has no such part."), _("Choose one of %(names)s.") % {"names": ", ".join(PARTS)}, "part")
     title, action, label = PARTS[part]
     context: dict[str, Any] = {
         "store": store,

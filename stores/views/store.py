@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from stores import keyclasses
@@ -34,7 +35,7 @@ from stores.views.common import actor_of, go, show, store_page
 
 TEMPLATE = "stores/store.html"
 _EDGES: Final = (0, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
-_BARS: Final = ("1 h", "6 h", "1 day", "7 days", "30 days")
+_BARS: Final = ("1 h", "6 h", gettext_lazy("1 day"), gettext_lazy("7 days"), gettext_lazy("30 days"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class ClassLine:
     @property
     def spark_label(self) -> str:
         low, high = min(self.points, default=0), max(self.points, default=0)
-        return f"{self.title}, 7 days: {words.count(low)} to {words.count(high)}"
+        return gettext("%(title)s, 7 days: %(low)s to %(high)s") % {"title": self.title, "low": words.count(low), "high": words.count(high)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,11 @@ def count(request: HttpRequest, store: Store) -> HttpResponse:
         census = censuses.latest(store)
         context = {"store": store, "info": definitions.info(store), "census": census} | counting(store, census, Past.of(store))
         return show(request, TEMPLATE, context, fragment="classes")
-    return go(request, reverse("stores:store", args=[store.pk]), f"A count of {run.store_name} has started.")
+    return go(
+        request,
+        reverse("stores:store", args=[store.pk]),
+        gettext("A count of %(store_name)s has started.") % {"store_name": run.store_name},
+    )
 
 
 @require_safe
@@ -187,7 +192,7 @@ def tested(store: Store) -> list[Check]:
     try:
         return definitions.test_store(store)
     except StoreError as error:
-        return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
+        return [Check(gettext("Settings"), CheckState.FAILED, error.message, error.fix)]
 
 
 def next_count(store: Store, census: Census | None) -> datetime | None:
@@ -238,8 +243,8 @@ def _class_line(store: Store, row: Mapping[str, Any], family: str, past: Past) -
     return ClassLine(
         slug=slug or keyclasses.CUSTOM_SLUG,
         byte="" if row["byte"] is None else f"{row['byte']:02x}",
-        title=found.title if found else slug or OWN_KEYS,
-        use=found.use if found else "" if slug else "set by expressions, Sieve scripts or by hand",
+        title=found.title if found else slug or str(OWN_KEYS),
+        use=found.use if found else "" if slug else gettext("set by expressions, Sieve scripts or by hand"),
         keys=row["keys"] + row["counters"] + row["locks"],
         bytes=row["key_bytes"] + row["value_bytes"],
         never=row["never"],
@@ -264,12 +269,12 @@ def time_bars(store: Store, census: Census | None) -> list[TimeBar]:
         return []
     counts = histogram["total"]
     ends = [0, *(seconds for _, seconds in BUCKETS)]
-    figures: list[tuple[str, int, dict[str, Any], str]] = [("expired", counts[0], {"expiry": "expired"}, "b-warn")]
+    figures: list[tuple[str, int, dict[str, Any], str]] = [(gettext("expired"), counts[0], {"expiry": "expired"}, "b-warn")]
     for label, (low, high) in zip(_BARS, pairwise(_EDGES), strict=True):
         keys = sum(counts[place] for place, end in enumerate(ends) if low < end <= high)
-        figures.append((label, keys, {"after": low, "before": high} if low else {"before": high}, "b"))
+        figures.append((str(label), keys, {"after": low, "before": high} if low else {"before": high}, "b"))
     later = sum(counts[place] for place, end in enumerate(ends) if end > _EDGES[-1]) + counts[-2]
-    figures += [("later", later, {"after": _EDGES[-1]}, "b"), ("never", counts[-1], {"expiry": "never"}, "b-soft")]
+    figures += [(gettext("later"), later, {"after": _EDGES[-1]}, "b"), (gettext("never"), counts[-1], {"expiry": "never"}, "b-soft")]
     top = max(1, *(keys for _, keys, _, _ in figures))
     here = reverse("stores:keys", args=[store.pk])
     return [_bar(place, label, keys, top, f"{here}?{urlencode(query)}", kind) for place, (label, keys, query, kind) in enumerate(figures)]

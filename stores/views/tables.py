@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from stores.codecs.staticlookup import StaticAnswer
@@ -59,4 +60,8 @@ def _asked(request: HttpRequest, store: Store) -> Tester:
 def fetch(request: HttpRequest, store: Store) -> HttpResponse:
     """Have the list fetched by a worker; the page never waits for it."""
     http_lookups.request_fetch(actor_of(request), store)
-    return go(request, reverse("stores:store", args=[store.pk]), f"The list of {store.pk} is fetched in the background.")
+    return go(
+        request,
+        reverse("stores:store", args=[store.pk]),
+        _("The list of %(store_pk)s is fetched in the background.") % {"store_pk": store.pk},
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from stores.errors import BadConfig
@@ -49,4 +50,4 @@ def _made(request: HttpRequest, form: TokenForm) -> dict[str, Any]:
 def token_revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """End a token; what uses it gets 401 from now on."""
     token = service.revoke(actor_of(request), token_id)
-    return go(request, "stores:tokens", f"The token {token.name} is revoked.")
+    return go(request, "stores:tokens", _("The token %(token)s is revoked.") % {"token": token.name})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from stores.errors import BadConfig
@@ -42,13 +43,13 @@ def trash_restore(request: HttpRequest) -> HttpResponse:
     """Put rows back exactly, with their absolute expiry. Those that would overwrite something newer are listed and asked about."""
     form = RestoreForm(request.POST)
     if not form.is_valid():
-        raise BadConfig(" ".join(map(str, form.non_field_errors())) or "Select what to restore.")
+        raise BadConfig(" ".join(map(str, form.non_field_errors())) or _("Select what to restore."))
     outcomes = service.restore_many(actor_of(request), form.ids, form.cleaned_data["overwrite"])
     done = sum(outcome.state == "restored" for outcome in outcomes)
     clashes = [service.find(outcome.trash_id) for outcome in outcomes if outcome.state == "conflict"]
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if not clashes and not failed:
-        return go(request, "stores:trash", f"{plural(done, 'key')} restored, with the expiry of then.")
+        return go(request, "stores:trash", _("%(keys)s restored, with the expiry of then.") % {"keys": plural(done, "key")})
     if done:
-        messages.success(request, f"{plural(done, 'key')} restored.")
+        messages.success(request, _("%(keys)s restored.") % {"keys": plural(done, "key")})
     return show(request, "stores/trash_restore.html", {"done": done, "clashes": clashes, "failed": failed}, status=409)
