@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from stores.errors import BadConfig
 from stores.models import ApiToken, Store
-from stores.registry import find_store
+from stores.registry import find_store, visible_stores
 from stores.services import keytokens, tokens
 from stores.services.actor import Actor
 from stores.services.rows import Row, json_row
@@ -126,8 +126,7 @@ def asked_stores(request: ApiRequest, store: str) -> list[Store]:
     tokens.require(request.auth, "read", store)
     if store:
         return [find_store(store)]
-    found = Store.objects.filter(enabled=True)
-    return list(found.filter(pk__in=request.auth.stores) if request.auth.stores else found)
+    return list(visible_stores().filter(enabled=True))
 
 
 def key_of(token: str) -> bytes:

@@ -22,6 +22,7 @@ from stores.services import edit, keytokens, snippets
 from stores.services.browse import list_keys, read_key
 from stores.services.durations import parse_expiry
 from stores.services.filters import KeyFilter
+from stores.services.reveal import reveal
 from stores.services.rows import Row
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep
 
@@ -147,6 +148,13 @@ def keys(request: ApiRequest, store_id: str, query: Query[Filters]) -> dict[str,
 @router.get("/stores/{store_id}/keys/{key}", **does("read", KeyOut, "One key, with its ETag"))
 def get_key(request: ApiRequest, response: HttpResponse, store_id: str, key: str) -> dict[str, Any]:
     return _with_etag(response, _read(allowed_store(request, store_id, "read"), key_of(key)))
+
+
+@router.post("/stores/{store_id}/keys/{key}/reveal", **does("admin", KeyOut, "One key with its secrets in clear, on record"))
+def reveal_key(request: ApiRequest, store_id: str, key: str) -> dict[str, Any]:
+    """In `label` and `fields`. Every look is in the audit."""
+    store = allowed_store(request, store_id, "admin")
+    return shown(reveal(actor(request), store, key_of(key)))
 
 
 @router.put("/stores/{store_id}/keys/{key}", **does("edit", KeyOut, "Write a value"))

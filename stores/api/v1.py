@@ -11,7 +11,26 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.security import django_auth
 
-from stores.api import audit, counts, keys, lookups, problems, purges, runs, stores, trash
+from stores.api import (
+    alerts,
+    audit,
+    bulk,
+    configuration,
+    counts,
+    keys,
+    lookups,
+    mailserver,
+    overview,
+    problems,
+    purges,
+    runs,
+    spam,
+    stores,
+    subjects,
+    tables,
+    tokens,
+    trash,
+)
 from stores.api.base import Token
 from stores.api.parsing import StrictParser
 
@@ -34,7 +53,11 @@ def openapi(request: HttpRequest) -> dict[str, Any]:
     return dict(api.get_openapi_schema())
 
 
-for module in (stores, keys, counts, purges, runs, trash, lookups, audit):
+ROUTERS = (
+    overview, stores, keys, bulk, counts, purges, runs, trash, subjects, spam, tables, lookups, alerts, audit, tokens, mailserver,
+    configuration,
+)  # fmt: skip
+for module in ROUTERS:
     api.add_router("", module.router)
 
 

@@ -69,7 +69,7 @@ def fetch_now(actor: Actor, store: Store) -> HttpLookup:
     A failure is in the answer's `error`. Raises NotSupported for other types, Busy while it is being fetched.
     """
     require(actor, Permission.EDIT, store)
-    _require_list(store)
+    require_list(store)
     row = _refresh(store, timezone.now())
     outcome = audit.FAILED if row.error else audit.DONE
     audit.record(actor, "list-fetch", store, after={"entries": row.entries, "error": row.error}, outcome=outcome)
@@ -79,7 +79,7 @@ def fetch_now(actor: Actor, store: Store) -> HttpLookup:
 def request_fetch(actor: Actor, store: Store) -> None:
     """Make a list due and wake a worker; asks nothing over the network itself. Raises NotSupported."""
     require(actor, Permission.EDIT, store)
-    _require_list(store)
+    require_list(store)
     with transaction.atomic():
         HttpLookup.objects.update_or_create(store=store, defaults={"next_at": timezone.now()})
         audit.record(actor, "list-fetch", store)
@@ -92,7 +92,8 @@ def _wake() -> None:
         signature(TASK).apply_async()
 
 
-def _require_list(store: Store) -> None:
+def require_list(store: Store) -> None:
+    """Raise NotSupported for what has no list to fetch."""
     if store.type != HTTP:
         raise NotSupported(f"Store {store.id} is no HTTP lookup; there is no list to fetch.")
     if not store.enabled:

@@ -124,10 +124,15 @@ def require(token: ApiToken, scope: str, store_id: str = "") -> None:
         raise NotAllowed(f"This token may not touch the store {store_id}.", "Use a token for that store.")
 
 
+def per_minute() -> int:
+    """Requests that a token may make in a minute."""
+    return int(getattr(settings, "KVADMIN_API_RATE", PER_MINUTE))
+
+
 def _count(token: ApiToken) -> None:
     """Count the request in its minute, shared by all processes through the database. Raises TooMany."""
     minute = int(time.time() // 60)
-    limit = getattr(settings, "KVADMIN_API_RATE", PER_MINUTE)
+    limit = per_minute()
     mine = ApiToken.objects.filter(pk=token.pk)
     if mine.filter(window=minute, used__gte=limit).exists():
         raise TooMany(f"This token may make {limit} requests a minute.", "Wait for the next minute.")

@@ -182,10 +182,18 @@ def _routes() -> list[tuple[str, str]]:
     return found
 
 
-FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1", "{count_id}": "1"}
+FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1", "{count_id}": "1",
+          "{rule_id}": "1", "{token_id}": "1", "{publication_id}": "1", "{part}": "greylist"}  # fmt: skip
 
 
-QUERY: dict[str, str] = {"/stores/{store_id}/diff": "?before=1&after=1"}
+QUERY: dict[str, str] = {
+    "/stores/{store_id}/diff": "?before=1&after=1",
+    "/stores/{store_id}/answer": "?key=a",
+    "/find": "?q=192.0.2.1",
+    "/verdict": "?q=192.0.2.1",
+}
+ACT = {"action": "reset", "targets": [{"store": "mem", "key": "aw"}]}
+RULE = {"kind": "beat", "emails": ["ana@example.org"]}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/stores"): {"id": "new", "type": "static"},
     ("POST", "/store-types/test"): {"type": "static"},
@@ -197,6 +205,20 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/stores/{store_id}/delete-keys"): {"keys": [{"key": "aw", "etag": "0"}]},
     ("POST", "/stores/{store_id}/build-key"): {"class": "greylist", "parts": {}},
     ("POST", "/trash/restore"): {"ids": [1]},
+    ("POST", "/stores/{store_id}/bulk/preview"): {"do": "delete", "filter": {}},
+    ("POST", "/stores/{store_id}/sets/preview"): {"kind": "rates", "what": "rate-auth"},
+    ("POST", "/stores/{store_id}/bulk"): {"token": "x", "count": 1},
+    ("POST", "/acts"): ACT,
+    ("POST", "/acts/plan"): ACT,
+    ("POST", "/acts/undo"): {"undo": "x"},
+    ("POST", "/stores/{store_id}/publications"): {"form": "list"},
+    ("POST", "/alerts"): RULE,
+    ("PUT", "/alerts/{rule_id}"): RULE,
+    ("POST", "/alerts/{rule_id}/mute"): {"hours": 1},
+    ("PUT", "/mail-server"): {"url": "http://127.0.0.1:9", "version": "0.11", "token": "x"},
+    ("POST", "/mail-server/lift"): {"address": "192.0.2.1"},
+    ("POST", "/configuration/plan"): {"text": ""},
+    ("POST", "/configuration/import"): {"text": ""},
     ("POST", "/lookups"): {"function": "key_get", "key": "k"},
     ("POST", "/lookups/evaluate"): {"expression": "1"},
     ("POST", "/lookups/setting"): {"source": "a = 1"},
