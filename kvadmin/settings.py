@@ -217,6 +217,7 @@ CELERY_BEAT_SCHEDULE = {
     "count stores": {"task": "stores.tasks.count_stores", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "refresh lists": {"task": "stores.tasks.refresh_lists", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
     "check alerts": {"task": "stores.tasks.check_alerts", "schedule": timedelta(minutes=1), "options": {"expires": 60}},
+    "verify audit": {"task": "stores.tasks.verify_audit", "schedule": timedelta(hours=1), "options": {"expires": 1800}},
     "tidy": {"task": "stores.tasks.tidy", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }
 """Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import alerts, bulk, census, census_schedule, errands, http_lookups, purge, runs, trash
+from stores.services import alerts, audit_prune, audit_verify, bulk, census, census_schedule, errands, http_lookups, purge, runs, trash
 
 
 @shared_task
@@ -75,7 +75,14 @@ def heartbeat() -> None:
 
 
 @shared_task
+def verify_audit(whole: bool = False) -> None:
+    """See whether the audit is still what was written: what is new each hour, all of it once a day."""
+    audit_verify.check(whole=whole)
+
+
+@shared_task
 def tidy() -> None:
-    """Throw away old trash and old runs; daily."""
+    """Throw away old trash, old runs and old entries of the audit; daily."""
+    audit_prune.prune()
     trash.empty_expired()
     runs.prune()

@@ -50,6 +50,9 @@ class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]
 class CanonicalJSONField(models.TextField):  # type: ignore[type-arg]
     """A JSON value stored as text in one form (`canonical`), so that what is read back hashes as what was written."""
 
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
+
     def get_prep_value(self, value: Any) -> Any:
         return None if value is None else canonical(value)
 

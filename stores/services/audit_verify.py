@@ -7,17 +7,23 @@ appended meanwhile are looked at or not.
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from celery import signature
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
-from stores.errors import BadConfig
+from stores.errors import BadConfig, StoreUnavailable
 from stores.models import AuditCheck, AuditEntry, AuditHead
 from stores.services.audit_chain import GENESIS, linked, name_of, seal_key, sealed
 
+logger = logging.getLogger(__name__)
+
+TASK: Final = "stores.tasks.verify_audit"
 STEP: Final = 1000
 WHOLE_EVERY: Final = timedelta(hours=24)
 PRUNED: Final = "audit-prune"
@@ -75,20 +81,30 @@ def verify(known: str = "", *, start: tuple[int, str] | None = None) -> Verdict:
 
 def check(now: datetime | None = None, whole: bool = False) -> AuditCheck:
     """Verify and keep the result for the audit's page: what is new since the last time, all of it once a day or when asked."""
-    now = now or timezone.now()
+    moment = now or timezone.now()
     last = AuditCheck.objects.filter(pk=1).first()
-    if last is None or last.problem or last.whole_at is None or now - last.whole_at >= WHOLE_EVERY:
+    if last is None or last.problem or last.whole_at is None or moment - last.whole_at >= WHOLE_EVERY:
         whole = True
     if whole or last is None:
         found = verify(f"{last.number}:{last.hash}" if last is not None and last.hash else "")
-        entries, whole_at = found.entries, now
+        entries, whole_at = found.entries, moment
     else:
         found = verify(start=(last.number, last.hash))
-        entries, whole_at = last.entries + found.entries, last.whole_at
-    values = {"at": now, "whole_at": whole_at, "entries": entries, "problem": found.problem, "broken_at": found.broken_at}
+        entries, whole_at = last.entries + found.entries, last.whole_at or moment
+    if found.problem:
+        logger.error("The audit does not fit any more: %s", found.problem)
+    values = {"at": moment, "whole_at": whole_at, "entries": entries, "problem": found.problem, "broken_at": found.broken_at}
     if found.sound:
         values |= {"number": found.number, "hash": found.hash}
     return AuditCheck.objects.update_or_create(pk=1, defaults=values)[0]
+
+
+def request_check() -> None:
+    """Wake a worker for a whole check. Raises StoreUnavailable when the queue does not answer."""
+    try:
+        signature(TASK, kwargs={"whole": True}).apply_async()
+    except OperationalError:
+        raise StoreUnavailable("The queue of the background work does not answer.", "The schedule verifies the audit anyway.") from None
 
 
 def last_check() -> AuditCheck | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import cast
+from typing import Any, cast
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import reverse
@@ -27,7 +27,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     """Newest first, by keyset."""
     require(actor_of(request), Permission.AUDIT)
     form = AuditFilterForm(request.GET)
-    context = {"form": form, "check": audit_verify.last_check()}
+    context: dict[str, Any] = {"form": form, "check": audit_verify.last_check()}
     if not form.is_valid():
         return show(request, TEMPLATE, context, fragment="audit", status=400)
     found = audit_search.find(form.wanted, form.cleaned_data["cursor"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from unittest import mock
@@ -69,13 +69,14 @@ def test_a_rolled_back_act_leaves_no_gap() -> None:
 
 def test_models_refuse_to_change_or_remove_entries() -> None:
     entry = audit.record(ACTOR, "edit", "mem")
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: AuditEntry.chain.update(actor="bob"),
         lambda: AuditEntry.objects.all().delete(),
         lambda: AuditEntry.objects.bulk_update([entry], ["actor"]),
         entry.save,
         entry.delete,
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(models.AppendOnly):
             attempt()
     assert AuditEntry.objects.get().actor == "ana"
@@ -105,7 +106,7 @@ def chain() -> list[AuditEntry]:
     return list(AuditEntry.chain.order_by("pk"))
 
 
-def tampered(statement: str, *values: object) -> None:
+def tampered(statement: str, *values: int | str) -> None:
     """As somebody with the database alone would do it."""
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
