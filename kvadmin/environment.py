@@ -165,6 +165,44 @@ ADMIN_PASSWORD = Variable(
     computed="generated and printed once",
     secret=True,
 )
+CONFIRM_MINUTES = Variable(
+    "KVADMIN_CONFIRM_MINUTES",
+    "1 to 720 minutes",
+    "So long after a sign-in or a confirmation bulk changes, secret values, tokens and accounts need no new confirmation.",
+    parsers.between(1, 720),
+    default="15",
+)
+READ_ONLY = Variable(
+    "KVADMIN_READ_ONLY",
+    "on or off",
+    "kvadmin writes into no store, whatever the switch on the page Accounts says.",
+    parsers.switch,
+    default="off",
+)
+OIDC_URL = Variable(
+    "KVADMIN_OIDC_URL",
+    "an https URL of an OpenID Connect provider, such as https://mail.example.org",
+    "Accounts of this provider may sign in; its discovery document is below `/.well-known/openid-configuration`.",
+    parsers.provider_url,
+    computed="none: accounts of kvadmin's own only",
+)
+OIDC_CLIENT_ID = Variable("KVADMIN_OIDC_CLIENT_ID", "text", "The client as it is registered there.", parsers.text, default="kvadmin")
+OIDC_CLIENT_SECRET = Variable(
+    "KVADMIN_OIDC_CLIENT_SECRET", "text", "Secret of that client.", parsers.text, computed="none: a public client with PKCE", secret=True
+)
+OIDC_NAME = Variable(
+    "KVADMIN_OIDC_NAME", "text", "What the button of the sign-in page calls the provider.", parsers.text, default="single sign-on"
+)
+OIDC_ROLE_CLAIM = Variable(
+    "KVADMIN_OIDC_ROLE_CLAIM", "name of a claim", "Claim of the provider that decides the role.", parsers.text, default="groups"
+)
+OIDC_ROLES = Variable(
+    "KVADMIN_OIDC_ROLES",
+    "VALUE=ROLE separated by commas; `*` for everybody; roles: viewer, operator, admin",
+    "Role of each value of that claim, the highest counts, asked anew at each sign-in. Whoever gets none may not sign in.",
+    parsers.role_map,
+    computed="none: an administrator gives roles to the accounts by hand",
+)
 TIME_ZONE = Variable(
     "KVADMIN_TIME_ZONE",
     "IANA name such as Europe/Berlin",
@@ -241,6 +279,14 @@ VARIABLES: tuple[Variable[Any], ...] = (
     ADMIN_USER,
     ADMIN_PASSWORD,
     SESSION_HOURS,
+    CONFIRM_MINUTES,
+    READ_ONLY,
+    OIDC_URL,
+    OIDC_CLIENT_ID,
+    OIDC_CLIENT_SECRET,
+    OIDC_NAME,
+    OIDC_ROLE_CLAIM,
+    OIDC_ROLES,
     TIME_ZONE,
     DATABASE_URL,
     BROKER_URL,
@@ -283,6 +329,14 @@ class Environment:
     trusted_proxies: tuple[str, ...]
     trusted_origins: tuple[str, ...]
     session_hours: int
+    confirm_minutes: int
+    read_only: bool
+    oidc_url: str
+    oidc_client_id: str
+    oidc_client_secret: str
+    oidc_name: str
+    oidc_role_claim: str
+    oidc_roles: tuple[tuple[str, str], ...]
     admin_user: str
     admin_password: str
     time_zone: str
@@ -317,6 +371,14 @@ class Environment:
             "trusted_proxies": TRUSTED_PROXIES.required(source),
             "trusted_origins": TRUSTED_ORIGINS.read(source) or (),
             "session_hours": SESSION_HOURS.required(source),
+            "confirm_minutes": CONFIRM_MINUTES.required(source),
+            "read_only": READ_ONLY.required(source),
+            "oidc_url": OIDC_URL.read(source) or "",
+            "oidc_client_id": OIDC_CLIENT_ID.required(source),
+            "oidc_client_secret": OIDC_CLIENT_SECRET.read(source) or "",
+            "oidc_name": OIDC_NAME.required(source),
+            "oidc_role_claim": OIDC_ROLE_CLAIM.required(source),
+            "oidc_roles": OIDC_ROLES.read(source) or (),
             "admin_user": ADMIN_USER.required(source),
             "admin_password": ADMIN_PASSWORD.read(source) or "",
             "time_zone": TIME_ZONE.read(source) or _system_zone(),

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from stores import sight
+from stores.services import duties
 from stores.services.actor import rights_of
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -61,6 +63,25 @@ def sight_of_user(get_response: Handler) -> Handler:
             return get_response(request)
 
     return middleware
+
+
+def first_things_first(get_response: Handler) -> Handler:
+    """Whoever has to choose a password or set up a second factor does that before anything else.
+
+    What is due is decided at sign-in and kept in the session (`services/duties.py`), so that no page pays for it.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        due = request.session.get(duties.SESSION_KEY) if request.user.is_authenticated else None
+        if due and not _is_way_out(request.path_info):
+            return HttpResponseRedirect(reverse(duties.PAGES[due[0]]))
+        return get_response(request)
+
+    return middleware
+
+
+def _is_way_out(path: str) -> bool:
+    return path.startswith(("/account/", "/sign-out/", "/theme/", "/language/", settings.STATIC_URL, "/healthz", "/readyz", "/metrics"))
 
 
 def response_headers(get_response: Handler) -> Handler:

@@ -95,6 +95,31 @@ def broker_url(value: str) -> str:
     return value
 
 
+def provider_url(value: str) -> str:
+    """An address of an OpenID Connect provider; plain http only on this machine, for tests."""
+    try:
+        parts = urlsplit(text(value.rstrip("/")))
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("it is not a URL") from None
+    if not host or parts.query or parts.fragment or parts.username:
+        raise ValueError("it is not the address of a server")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")):
+        raise ValueError("it does not begin with https://")
+    return value.rstrip("/")
+
+
+def role_map(value: str) -> tuple[tuple[str, str], ...]:
+    """`admins=admin,staff=viewer` as pairs; the last = of a part divides it, so that values may hold one."""
+    found: list[tuple[str, str]] = []
+    for part in text(value).split(","):
+        claim, divided, role = part.strip().rpartition("=")
+        if not divided or not claim.strip() or role.strip() not in ("viewer", "operator", "admin"):
+            raise ValueError(f"part {len(found) + 1} is not VALUE=ROLE with one of the roles")
+        found.append((claim.strip(), role.strip()))
+    return tuple(found)
+
+
 def email_url(value: str) -> str:
     try:
         parts = urlsplit(text(value))

@@ -13,6 +13,7 @@ from csp.constants import NONE, SELF
 from kvadmin import logs
 from kvadmin.databases import database
 from kvadmin.environment import IN_CHECKOUT, ROOT, BadEnvironment, Environment
+from kvadmin.providers import provider_apps
 
 try:
     ENV = Environment.read()
@@ -49,6 +50,12 @@ INSTALLED_APPS = [
     "template_partials",
     "django_celery_beat",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "stores",
     "kvadmin",
 ]
@@ -69,6 +76,8 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "kvadmin.middleware.response_headers",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "kvadmin.middleware.first_things_first",
 ]
 ROOT_URLCONF = "kvadmin.urls"
 WSGI_APPLICATION = "kvadmin.wsgi.application"
@@ -119,6 +128,45 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "kvadmin.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_FORMS = {"login": "stores.forms.account.SignInForm", "change_password": "stores.forms.account.PasswordForm"}
+ACCOUNT_LOGIN_TIMEOUT = 600
+ACCOUNT_REAUTHENTICATION_TIMEOUT = ENV.confirm_minutes * 60
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if ENV.https else "http"
+MFA_ADAPTER = "kvadmin.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "kvadmin"
+MFA_TOTP_TOLERANCE = 1
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not ENV.https
+SOCIALACCOUNT_ADAPTER = "kvadmin.adapters.ProviderAdapter"
+SOCIALACCOUNT_AUTO_SIGNUP = True
+SOCIALACCOUNT_LOGIN_ON_GET = True
+"""A form that leads to another server would need that server in the Content-Security-Policy; a link does not."""
+SOCIALACCOUNT_STORE_TOKENS = False
+KVADMIN_PROVIDERS: list[dict[str, Any]] = provider_apps(ENV)
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": KVADMIN_PROVIDERS}}
+OPENID_CONNECT_URL_PREFIX = ""
+KVADMIN_READ_ONLY = ENV.read_only
+KVADMIN_OIDC_ROLE_CLAIM = ENV.oidc_role_claim
+KVADMIN_OIDC_ROLES = ENV.oidc_roles
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "stores_sharedvalue",
+        "TIMEOUT": 3600,
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
+    },
+    "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "process"},
+}
+"""What counts sign-ins, codes and wrong tokens is shared by all processes; how a store answered a moment ago is not."""
 SESSION_COOKIE_NAME = "kvadmin_session"
 SESSION_COOKIE_AGE = ENV.session_hours * 3600
 SESSION_COOKIE_HTTPONLY = True
@@ -223,7 +271,9 @@ CELERY_BEAT_SCHEDULE = {
 """Schedules of the installation itself; the purge of each store is a row that `services/schedules.py` keeps in step."""
 
 LOGGING = logs.config("debug" if DEBUG else ENV.log_level)
-logs.remember_secrets([SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.broker_sentinel_password, ENV.metrics_token])
+logs.remember_secrets(
+    [SECRET_KEY, *KVADMIN_FIELD_KEYS, ENV.admin_password, ENV.oidc_client_secret, ENV.broker_sentinel_password, ENV.metrics_token]
+)
 logs.remember_secrets(
     unquote(urlsplit(part).password or "") for url in (ENV.database_url, ENV.broker_url, ENV.email_url) for part in url.split(";")
 )

@@ -4,4 +4,4 @@ from django.urls import include, path
 
 from stores.api import v1
 
-urlpatterns = [path("api/v1/", v1.urls()), path("", include("stores.urls"))]
+urlpatterns = [path("api/v1/", v1.urls()), path("", include("kvadmin.account_urls")), path("", include("stores.urls"))]

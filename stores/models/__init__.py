@@ -1,6 +1,6 @@
 """Everything kvadmin keeps for itself. Nothing here is ever written into a mail server's store."""
 
-from stores.models.account import Account, Policy, StoreGrant
+from stores.models.account import Account, Policy, SharedValue, StoreGrant
 from stores.models.alert import AlertKind, AlertRule
 from stores.models.audit import AuditCheck, AuditEntry, AuditHead
 from stores.models.errand import Errand, ErrandState
@@ -36,6 +36,7 @@ __all__ = [
     "Run",
     "RunAction",
     "RunState",
+    "SharedValue",
     "StaticEntry",
     "Store",
     "StoreGrant",

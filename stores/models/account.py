@@ -53,3 +53,17 @@ class Policy(models.Model):
 
     def __str__(self) -> str:
         return "read only" if self.read_only else "writable"
+
+
+class SharedValue(models.Model):
+    """A value that all processes share for a while: Django's database cache, which counts sign-ins, codes and wrong tokens."""
+
+    cache_key = models.CharField(max_length=255, primary_key=True)
+    value = models.TextField()
+    expires = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "stores_sharedvalue"
+
+    def __str__(self) -> str:
+        return self.cache_key

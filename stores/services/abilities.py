@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from stores.models import Store
 from stores.registry import open_store
-from stores.services.access import why_not
+from stores.services import switches
+from stores.services.access import lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,11 @@ def abilities(store: Store) -> Abilities:
     """Opens the store; costs a round trip only where the answer depends on the server. Raises what opening raises."""
     with open_store(store) as backend:
         able = backend.capabilities
+        locked = switches.why_read_only(store)
         return Abilities(
-            writes=why_not(store, able, "writes"),
-            expiry=why_not(store, able, "expiry"),
-            purges=why_not(store, able, "purges"),
-            counters=why_not(store, able, "counters"),
-            ordered_scan=why_not(store, able, "ordered_scan"),
+            writes=locked or lacks(store, able, "writes"),
+            expiry=lacks(store, able, "expiry"),
+            purges=locked or lacks(store, able, "purges"),
+            counters=lacks(store, able, "counters"),
+            ordered_scan=lacks(store, able, "ordered_scan"),
         )

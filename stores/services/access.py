@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from django.core.cache import cache
+from django.core.cache import caches
+from django.utils.translation import gettext as _
 
 from stores.backends.base import Backend
 from stores.errors import NotSupported, ReadOnly
 from stores.models import Store
 from stores.registry import open_store
+from stores.services import switches
 from stores.types import Capabilities, Clock
 
 ASK_AGAIN_SECONDS: Final = 3600
 """After this time a store that did not tell its version is asked again."""
+
+SWITCHED: Final = frozenset({"writes", "purges", "conditional_write"})
+"""Capabilities that the read-only switches take away."""
 
 _MISSING = {
     "writes": "takes no writes",
@@ -29,15 +34,22 @@ _MISSING = {
 
 
 def require_writable(store: Store) -> None:
-    """Raise ReadOnly when kvadmin's own switch for the store forbids writes. Costs nothing."""
-    if store.read_only:
-        raise ReadOnly(f"Store {store.id} is switched to read only here.", "Switch writing on in the store's settings.")
+    """Raise ReadOnly when kvadmin's own switch, for the store or for all, forbids writes. At most one short query."""
+    reason = switches.why_read_only(store)
+    if reason:
+        place = _("the store's settings") if store.read_only else _("the page Accounts, or take KVADMIN_READ_ONLY away")
+        raise ReadOnly(reason, _("Switch writing on: %(place)s.") % {"place": place})
 
 
 def why_not(store: Store, capabilities: Capabilities, name: str) -> str:
     """One line why the store lacks a capability ("purges", "writes", ...); empty when it has it and writing is allowed."""
-    if name in ("writes", "purges", "conditional_write") and store.read_only:
-        return f"Store {store.id} is switched to read only here."
+    if name in SWITCHED and (forbidden := switches.why_read_only(store)):
+        return forbidden
+    return lacks(store, capabilities, name)
+
+
+def lacks(store: Store, capabilities: Capabilities, name: str) -> str:
+    """One line why the store itself lacks a capability, whatever kvadmin's switches say."""
     if getattr(capabilities, name):
         return ""
     return capabilities.why.get(name) or f"Store {store.id} {_MISSING.get(name, 'cannot do that')}."
@@ -57,7 +69,7 @@ def opened(store: Store, clock: Clock = time.time) -> Backend:
 
     Raises what opening raises. Two short queries once for a definition, or once an hour where the store does not tell.
     """
-    if not store.version and not store.detected_version and not cache.get(_undetected(store)):
+    if not store.version and not store.detected_version and not caches["process"].get(_undetected(store)):
         detect_version(store)
     return open_store(store, clock=clock)
 
@@ -70,7 +82,7 @@ def detect_version(store: Store) -> str:
         store.detected_version = found
         Store.objects.filter(pk=store.pk).update(detected_version=found)
     if not found:
-        cache.set(_undetected(store), True, ASK_AGAIN_SECONDS)
+        caches["process"].set(_undetected(store), True, ASK_AGAIN_SECONDS)
     return found
 
 

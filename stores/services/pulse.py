@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from django.core.cache import cache
+from django.core.cache import caches
 
 from stores.errors import StoreError
 from stores.models import Store
@@ -38,14 +38,14 @@ class Pulse:
 def last_seen(ids: Iterable[str]) -> dict[str, Pulse]:
     """What was last known, by store id; asks no store."""
     names = {_name(store_id): store_id for store_id in ids}
-    return {names[name]: pulse for name, pulse in cache.get_many(names).items()}
+    return {names[name]: pulse for name, pulse in caches["process"].get_many(names).items()}
 
 
 def ask(store: Store) -> Pulse:
     """One round trip, remembered for the menus. Waits as long as the store's own time-out."""
     found = health(store)
     pulse = Pulse(found, time.time(), _no_purge(store) if found.milliseconds is not None else "")
-    cache.set(_name(store.id), pulse, _KEPT_SECONDS)
+    caches["process"].set(_name(store.id), pulse, _KEPT_SECONDS)
     return pulse
 
 
@@ -80,7 +80,7 @@ def _no_purge(store: Store) -> str:
 
 def forget(store_id: str) -> None:
     """After a changed definition: what was known is of another server."""
-    cache.delete(_name(store_id))
+    caches["process"].delete(_name(store_id))
 
 
 def _thread(store: Store) -> threading.Thread:

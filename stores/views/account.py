@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.views import LoginView
 from django.conf import settings
@@ -19,6 +19,9 @@ from stores.forms.account import LanguageForm, ThemeForm
 from stores.services import accounts, tokens
 from stores.views.common import actor_of, page, show
 from stores.views.confirm import confirm, confirm_by_code, confirm_by_passkey
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 __all__ = [
     "account",
@@ -41,9 +44,11 @@ class SignIn(LoginView):  # type: ignore[misc]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**kwargs)
-        apps = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
         next_url = self.get_next_url() or ""
-        return context | {"next": next_url, "providers": [{"name": app["name"], "id": app["provider_id"]} for app in apps]}
+        return context | {
+            "next": next_url,
+            "providers": [{"name": app["name"], "id": app["provider_id"]} for app in settings.KVADMIN_PROVIDERS],
+        }
 
 
 sign_in = SignIn.as_view()
@@ -61,13 +66,13 @@ def no_sign_up(request: HttpRequest) -> HttpResponse:
 @page
 def account(request: HttpRequest) -> HttpResponse:
     """The signed-in user's own account: rights, password, second factor, sessions, tokens."""
-    actor = actor_of(request)
+    actor, user = actor_of(request), cast("User", request.user)
     context = {
         "rights": actor.rights,
-        "has_password": request.user.has_usable_password(),
-        "factors": accounts.factors(request.user),
-        "sessions": accounts.session_count(request.user),
-        "tokens": len([token for token in tokens.listed(actor) if token.owner_id == request.user.pk and token.revoked_at is None]),
+        "has_password": user.has_usable_password(),
+        "factors": accounts.factors(user),
+        "sessions": accounts.session_count(user),
+        "tokens": len([token for token in tokens.listed(actor) if token.owner_id == user.pk and token.revoked_at is None]),
     }
     return show(request, "stores/account.html", context)
 

@@ -57,7 +57,7 @@ def _ask(request: HttpRequest) -> HttpResponse:
 
 def _way_to_confirm(request: HttpRequest) -> str:
     """The first way that the account has; one that has none is confirmed by its provider."""
-    flows = get_reauthentication_flows(request.user)  # type: ignore[arg-type]
+    flows = get_reauthentication_flows(request.user)
     if not flows:
         return reverse("stores:confirm-elsewhere")
     if flows[0]["id"] == "mfa_reauthenticate" and flows[0]["types"] == ["webauthn"]:
@@ -79,11 +79,11 @@ def _back(request: HttpRequest) -> str:
 @require_safe
 def elsewhere(request: HttpRequest) -> HttpResponse:
     """For accounts that have neither password nor second factor here: the provider asks again."""
-    apps = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
     next_url = request.GET.get("next", "")
     safe = url_has_allowed_host_and_scheme(next_url, {request.get_host()}, require_https=request.is_secure())
     query = urlencode({"next": next_url if safe else reverse("stores:overview"), "auth_params": "prompt=login"})
-    providers = [{"name": app["name"], "url": f"{reverse('openid_connect_login', args=[app['provider_id']])}?{query}"} for app in apps]
+    known = ((app["name"], reverse("openid_connect_login", args=[app["provider_id"]])) for app in settings.KVADMIN_PROVIDERS)
+    providers = [{"name": name, "url": f"{url}?{query}"} for name, url in known]
     minutes = settings.ACCOUNT_REAUTHENTICATION_TIMEOUT // 60
     return show(request, "stores/confirm_elsewhere.html", {"providers": providers, "minutes": minutes})
 

@@ -171,28 +171,28 @@ def test_webhooks_stay_out_of_private_networks_and_follow_no_redirect(
     found = rule(actor, memory, "backlog", 0, webhook=receiver.url, emails="")
     receiver.status, receiver.location = 302, receiver.url
     with pytest.raises(NotSupported, match="redirect"):
-        alerts.send_test(ACTOR, found)
+        alerts.send_test(actor, found)
     assert len(receiver.got) == 1
     settings.KVADMIN_ALERT_PRIVATE_HOSTS = False
     for url in (receiver.url, "http://localhost:1/", "http://[::1]:1/", "http://[::ffff:10.0.0.1]/", "http://169.254.169.254/latest"):
         found.webhook = url
         with pytest.raises(NotSupported, match="private network"):
-            alerts.send_test(ACTOR, found)
+            alerts.send_test(actor, found)
     assert len(receiver.got) == 1
     settings.KVADMIN_ALERT_PRIVATE_HOSTS = True
     found.webhook = "http://127.0.0.1:1/"
     with pytest.raises(NotSupported, match="ConnectionRefusedError"):
-        alerts.send_test(ACTOR, found)
+        alerts.send_test(actor, found)
 
 
 def test_a_test_message_goes_both_ways(memory: Store, actor: Actor, receiver: Receiver, settings: Settings) -> None:
     found = rule(actor, memory, "down", webhook=receiver.url)
-    alerts.send_test(ACTOR, found)
+    alerts.send_test(actor, found)
     assert mail.outbox[0].subject == "[kvadmin] Test: mem: The store does not answer"
     assert receiver.got[0]["state"] == "test"
     settings.KVADMIN_EMAIL = False
     with pytest.raises(NotSupported, match="KVADMIN_EMAIL_URL"):
-        alerts.send_test(ACTOR, found)
+        alerts.send_test(actor, found)
 
 
 def test_a_purge_that_failed_or_was_missed(memory: Store, actor: Actor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 
 from stores.backends.memory import MemoryBackend
 from stores.errors import StoreUnavailable
@@ -18,7 +18,7 @@ from tests.services.conftest import new_memory
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Versions under which stores were asked; they answer 0.15."""
-    cache.clear()
+    caches["process"].clear()
     found: list[str] = []
 
     def answer(self: MemoryBackend) -> str:
@@ -46,7 +46,7 @@ def test_a_version_that_was_set_is_not_questioned(db: None, asked: list[str]) ->
 
 
 def test_a_store_that_does_not_tell_is_asked_rarely(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.clear()
+    caches["process"].clear()
     calls: list[str] = []
 
     def silent(self: MemoryBackend) -> str:
@@ -69,7 +69,7 @@ def test_new_settings_may_mean_another_server(memory: Store, actor: Actor, asked
 
 
 def test_an_outage_is_an_error_and_not_a_version(memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache.clear()
+    caches["process"].clear()
 
     def down(self: MemoryBackend) -> str:
         raise StoreUnavailable("Down.")

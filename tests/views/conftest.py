@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.test import Client
 
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
@@ -23,7 +23,7 @@ ACTOR = Actor("ana", "page", rights=EVERYTHING)
 
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> None:
-    cache.clear()
+    caches["process"].clear()
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ PAGES: dict[str, dict[str, Any]] = {
 OTHERS: dict[str, dict[str, Any]] = {
     "import-preview": {},
     "import-asked": {"errand_id": uuid.UUID(int=7)},
+    "errand": {"errand_id": uuid.UUID(int=7)},
     "import-tried": STORE,
     "checks": STORE,
     "static-toml": STORE,
