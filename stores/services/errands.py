@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from stores.errors import BadConfig, KeyNotFound, StoreError
-from stores.models import Errand, ErrandState
+from stores.models import Errand, ErrandState, Store
 from stores.services import audit, permissions, previews, server_import
 from stores.services.actor import Actor
 from stores.services.permissions import Permission
@@ -63,6 +63,17 @@ def ask_server(actor: Actor, access: server_import.Access, *, keep: bool = False
     return send(actor, ASK_SERVER, {**asdict(access), "keep": keep})
 
 
+def preview_list(actor: Actor, settings: Mapping[str, str]) -> Errand:
+    """Have the beginning of an HTTP lookup's list fetched, nothing saved. Raises Forbidden, and BadConfig that names the setting."""
+    permissions.require(actor, Permission.CONFIGURE)
+    return send(actor, PREVIEW, {"settings": previews.checked(settings)})
+
+
+def test(actor: Actor, store: Store) -> Errand:
+    """Have the connection test of a store done that asks other machines for seconds."""
+    return send(actor, TEST, {"store": store.pk})
+
+
 def _wake(errand_id: UUID) -> None:
     try:
         signature(TASK, args=(str(errand_id),)).apply_async()
@@ -71,7 +82,7 @@ def _wake(errand_id: UUID) -> None:
         _end(errand_id, state=ErrandState.FAILED, message=message, fix=_("Look at the broker and the worker, then try again."))
 
 
-def find(actor: Actor, errand_id: UUID | str) -> Errand:
+def find(actor: Actor, errand_id: UUID) -> Errand:
     """An errand of this actor, lost ones as failed. Raises KeyNotFound for any other."""
     found = Errand.objects.filter(pk=errand_id, asked_by=actor.name).first()
     if found is None:
@@ -85,12 +96,12 @@ def find(actor: Actor, errand_id: UUID | str) -> Errand:
     return found
 
 
-def take(actor: Actor, errand_id: UUID | str) -> Errand:
-    """As `find`, and a failed one as the error that it was: BadConfig where it names an input, else StoreError."""
-    found = find(actor, errand_id)
-    if found.state == ErrandState.FAILED:
-        raise BadConfig(found.message, found.fix, found.field) if found.field else StoreError(found.message, found.fix)
-    return found
+def of(actor: Actor, errand_id: str) -> Errand | None:
+    """An errand of this actor by an id from outside; None for what is no id or no errand of it."""
+    try:
+        return find(actor, UUID(errand_id))
+    except (ValueError, KeyNotFound):
+        return None
 
 
 def forget_old() -> int:

@@ -25,13 +25,19 @@ SHOWN: Final = 20
 SHOWN_CHARACTERS: Final = 120
 
 
+def checked(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings of an HTTP lookup as they are stored. Raises BadConfig that names the one that is wrong."""
+    found = store_settings.checked_settings(HTTP, settings)
+    parse_options(found)
+    return found
+
+
 def preview(params: Mapping[str, Any]) -> dict[str, Any]:
     """Fetch the beginning of a list, for at most five seconds. `params`: `settings` by Stalwart's names.
 
     Answers `checks`, `sample` (pairs of key and value), `entries` and `cut`. Raises BadConfig that names the setting.
     """
-    settings = store_settings.checked_settings(HTTP, params["settings"])
-    options = parse_options(resolve_macros(settings))
+    options = parse_options(resolve_macros(checked(params["settings"])))
     try:
         found = fetch(replace(options, timeout=min(TEST_SECONDS, options.timeout), max_entries=min(TEST_ENTRIES, options.max_entries)))
     except StoreError as error:

@@ -20,12 +20,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from stores.errors import BadConfig
 from stores.forms.importer import ApplyForm, ServerForm, SettingsForm, UploadForm
 from stores.models.fields import cipher
-from stores.services import definitions, mailserver, server_objects
+from stores.services import definitions, errands, mailserver, server_objects
 from stores.services import importer as service
+from stores.services.http_lookups import HTTP
 from stores.services.store_settings import fields_of
 from stores.stalwart_toml import ImportPlan, Mark, Severity, SourceLine
 from stores.types import CheckState
 from stores.views.common import actor_of, go, page, posted, show
+from stores.views.errands import answer_of
 
 START = "stores/import.html"
 WAITING = "import"
@@ -96,7 +98,14 @@ def tried(request: HttpRequest, store_id: str) -> HttpResponse:
         raise BadConfig(_("This store is not in the configuration that waits."), _("Give the configuration again."))
     declared = fields_of(store.type)
     settings = {name: value for name, value in store.settings.items() if name in declared}
-    checks = definitions.test_connection(store.type, settings, plan.version, store.entries)
+    if store.type == HTTP:
+        asked = errands.of(actor_of(request), request.GET.get("errand", "")) or errands.preview_list(actor_of(request), settings)
+        answer = answer_of(asked)
+        if answer["checks"] is None:
+            return show(request, "stores/import_preview.html", {"asked": asked, "store_id": store_id}, fragment="tried")
+        checks = answer["checks"]
+    else:
+        checks = definitions.test_connection(store.type, settings, plan.version, store.entries)
     failed = next((check for check in checks if check.state is CheckState.FAILED), None)
     warned = next((check for check in checks if check.state is CheckState.WARN), None)
     context = {"check": failed or warned or (checks[-1] if checks else None), "steps": len(checks)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -12,9 +14,10 @@ from stores.errors import BadConfig, NotSupported
 from stores.forms.stores import DeleteStoreForm, StoreForm, type_choices
 from stores.models import Store
 from stores.registry import HIDDEN
-from stores.services import definitions, pulse
-from stores.types import Check
+from stores.services import definitions, errands, pulse
+from stores.services.http_lookups import HTTP
 from stores.views.common import actor_of, go, page, posted, show, store_page
+from stores.views.errands import answer_of
 
 FORM = "stores/store_form.html"
 
@@ -47,7 +50,7 @@ def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
     if form.is_valid():
         try:
             if request.POST.get("do") == "test":
-                return show(request, FORM, context | {"checks": tested(form)}, fragment="form")
+                return show(request, FORM, context | tested(request, form), fragment="form")
             store = create(request, form)
         except BadConfig as error:
             form.blame(error)
@@ -75,7 +78,7 @@ def store_settings(request: HttpRequest, store: Store) -> HttpResponse:
     if form.is_valid():
         try:
             if request.POST.get("do") == "test":
-                return show(request, FORM, context | {"checks": tested(form)}, fragment="form")
+                return show(request, FORM, context | tested(request, form), fragment="form")
             save(request, store, form)
         except BadConfig as error:
             form.blame(error)
@@ -119,10 +122,12 @@ def save(request: HttpRequest, store: Store, form: StoreForm) -> None:
     )
 
 
-def tested(form: StoreForm) -> list[Check]:
-    """The connection test of what was typed, nothing saved."""
+def tested(request: HttpRequest, form: StoreForm) -> dict[str, Any]:
+    """The connection test of what was typed, nothing saved; of a list at an address an errand that a worker does."""
     settings = definitions.merge_secrets(form.store, form.settings()) if form.store else form.settings()
-    return definitions.test_connection(form.type_name, settings, form.cleaned_data["version"], form.entries())
+    if form.type_name == HTTP:
+        return answer_of(errands.preview_list(actor_of(request), settings))
+    return {"checks": definitions.test_connection(form.type_name, settings, form.cleaned_data["version"], form.entries())}
 
 
 @require_POST

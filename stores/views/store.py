@@ -20,9 +20,10 @@ from stores.errors import StoreError
 from stores.forms.keys import OWN_KEYS, class_titles
 from stores.models import Census, RunAction, Store
 from stores.services import census as censuses
-from stores.services import census_schedule, definitions, history, runs, schedules
+from stores.services import census_schedule, definitions, errands, history, runs, schedules
 from stores.services.filters import CUSTOM
 from stores.services.history import Step
+from stores.services.http_lookups import HTTP
 from stores.services.pulse import ask
 from stores.services.snippets import of_store
 from stores.services.store_checks import STATIC
@@ -32,6 +33,7 @@ from stores.templatetags.kv_shell import state_of
 from stores.types import Check, CheckState, Entry, Kind
 from stores.views import growth, tables
 from stores.views.common import actor_of, go, show, store_page
+from stores.views.errands import answer_of
 
 TEMPLATE = "stores/store.html"
 _EDGES: Final = (0, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
@@ -135,7 +137,7 @@ def store(request: HttpRequest, store: Store) -> HttpResponse:
     context |= growth.card(store, growth.range_of(request), past.week) | {"largest": largest(store, census), "subjects": subjects(census)}
     context |= {"intervals": census_schedule.INTERVALS, "next_count": next_count(store, census)}
     context |= tables.cards(request, store)
-    context |= {"bars": time_bars(store, census), "checks": tested(store) if "checks" in request.GET else None}
+    context |= {"bars": time_bars(store, census)} | (tested(request, store) if "checks" in request.GET else {"checks": None})
     return show(request, TEMPLATE, context | {"snippets": of_store(store.pk)})
 
 
@@ -184,15 +186,17 @@ def checks(request: HttpRequest, store: Store) -> HttpResponse:
     """The connection test of the saved definition, step by step."""
     if not request.headers.get("HX-Request"):
         return go(request, f"{reverse('stores:store', args=[store.pk])}?checks=1#checks")
-    return show(request, TEMPLATE, {"store": store, "checks": tested(store), "census": None}, fragment="checks")
+    return show(request, TEMPLATE, {"store": store, "census": None} | tested(request, store), fragment="checks")
 
 
-def tested(store: Store) -> list[Check]:
-    """The steps; one that could not even begin is a failed step."""
+def tested(request: HttpRequest, store: Store) -> dict[str, Any]:
+    """The steps; one that could not even begin is a failed step. Of a list at an address an errand that a worker does."""
+    if store.type == HTTP and store.enabled:
+        return answer_of(errands.test(actor_of(request), store))
     try:
-        return definitions.test_store(store)
+        return {"checks": definitions.test_store(store)}
     except StoreError as error:
-        return [Check(gettext("Settings"), CheckState.FAILED, error.message, error.fix)]
+        return {"checks": [Check(gettext("Settings"), CheckState.FAILED, error.message, error.fix)]}
 
 
 def next_count(store: Store, census: Census | None) -> datetime | None:
