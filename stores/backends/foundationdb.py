@@ -231,7 +231,7 @@ class FoundationDBBackend(DataStoreBackend):
         """Every key once. Pages are read one after another, each as of its own moment."""
         start = start_after(position or None, ALL_KEYS)
         values = joined(self._walk(VALUES, start), start, self._read_raw)
-        yield from census_slices(values, self._walk(self.numbers, start), owns=self._owns)
+        yield from census_slices(values, (key for key, _ in self._walk(self.numbers, start)), owns=self._owns)
 
     def _read_raw(self, key: bytes) -> bytes | None:
         return fdbclient.run(self.options, lambda transaction, _: _bytes(transaction.snapshot.get(VALUES + key)))

@@ -95,6 +95,10 @@ class Tables:
         """Rows of a table from `start` on, as of now. Ends quietly on errors: call `require_end` after the last row."""
         return cast(Iterator[Pair], table.items(from_key=start))
 
+    def keys(self, table: Rdict, start: bytes) -> Iterator[bytes]:
+        """Their keys alone. Ends quietly on errors too."""
+        return cast(Iterator[bytes], table.keys(from_key=start))
+
     def require_end(self, table: Rdict, last: bytes) -> None:
         """Raise what stopped a walk whose last row was `last` (or that began there and saw none), if it was not the end."""
         with translated(self.path):
