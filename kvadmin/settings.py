@@ -135,7 +135,18 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_FORMS = {"login": "stores.forms.account.SignInForm", "change_password": "stores.forms.account.PasswordForm"}
+ACCOUNT_FORMS = {
+    "login": "stores.forms.account.SignInForm",
+    "change_password": "stores.forms.account.PasswordForm",
+    "reauthenticate": "stores.forms.account.ConfirmForm",
+}
+MFA_FORMS = {
+    "authenticate": "stores.forms.account.CodeForm",
+    "reauthenticate": "stores.forms.account.ConfirmCodeForm",
+    "activate_totp": "stores.forms.account.AppForm",
+    "add_webauthn": "stores.forms.account.PasskeyForm",
+    "edit_webauthn": "stores.forms.account.PasskeyNameForm",
+}
 ACCOUNT_LOGIN_TIMEOUT = 600
 ACCOUNT_REAUTHENTICATION_TIMEOUT = ENV.confirm_minutes * 60
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if ENV.https else "http"

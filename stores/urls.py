@@ -17,6 +17,7 @@ from stores.views import (
     bulk_run,
     confirm,
     console,
+    create_tables,
     errands,
     find,
     growth,
@@ -38,6 +39,7 @@ from stores.views import (
     tables,
     tokens,
     trash,
+    users,
 )
 
 app_name = "stores"
@@ -70,6 +72,7 @@ urlpatterns = [
     path("sign-in/", account.sign_in, name="sign-in"),
     path("sign-out/", account.sign_out, name="sign-out"),
     path("account/", account.account, name="account"),
+    path("account/sessions/<int:session_id>/end/", account.session_end, name="session-end"),
     path("account/confirm/elsewhere/", confirm.elsewhere, name="confirm-elsewhere"),
     path("theme/", account.theme, name="theme"),
     path("language/", account.language, name="language"),
@@ -95,6 +98,10 @@ urlpatterns = [
     path("alerts/<int:rule_id>/", alerts.alert, name="alert"),
     path("alerts/<int:rule_id>/<slug:act>/", alerts.alert_act, name="alert-act"),
     path("settings/mail-server/", mailserver.mail_server, name="mail-server"),
+    path("settings/users/", users.users, name="users"),
+    path("settings/users/<int:user_id>/", users.user, name="user"),
+    path("settings/users/<int:user_id>/<slug:act>/", users.user_act, name="user-act"),
+    path("settings/switches/", users.switches_save, name="switches"),
     path("settings/tokens/", tokens.tokens, name="tokens"),
     path("settings/tokens/<int:token_id>/revoke/", tokens.token_revoke, name="token-revoke"),
     path("errands/<uuid:errand_id>/", errands.errand, name="errand"),
@@ -112,6 +119,7 @@ urlpatterns = [
     path("stores/<str:store_id>/growth/", growth.growth, name="growth"),
     path("stores/<str:store_id>/compare/", growth.compare, name="compare"),
     path("stores/<str:store_id>/checks/", store.checks, name="checks"),
+    path("stores/<str:store_id>/create-tables/", create_tables.create_tables, name="create-tables"),
     path("stores/<str:store_id>/publish/", publish.publish, name="publish"),
     path("stores/<str:store_id>/publish/<int:publication_id>/revoke/", publish.revoke, name="unpublish"),
     path("stores/<str:store_id>/toml/", publish.toml, name="static-toml"),

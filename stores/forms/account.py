@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.forms import ChangePasswordForm, LoginForm
+from allauth.account.forms import ChangePasswordForm, LoginForm, ReauthenticateForm
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
 from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +46,69 @@ class PasswordForm(ChangePasswordForm):  # type: ignore[misc]
             field.label, field.widget.attrs["placeholder"] = label, ""
             style(field.widget)
         self.fields["oldpassword"].help_text = ""
+
+
+class ConfirmForm(ReauthenticateForm):  # type: ignore[misc]
+    """The password again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.fields["password"].label, self.fields["password"].help_text = _("Password"), ""
+        self.fields["password"].widget.attrs = {"autocomplete": "current-password", "autofocus": True}
+        style(self.fields["password"].widget)
+
+
+def _code(field: forms.Field) -> None:
+    """How every field for a code looks."""
+    field.label = _("Code")
+    field.widget.attrs = {"autocomplete": "one-time-code", "inputmode": "text", "spellcheck": "false", "autofocus": True}
+    style(field.widget)
+
+
+class CodeForm(mfa.AuthenticateForm):  # type: ignore[misc]
+    """A code after the password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        _code(self.fields["code"])
+
+
+class ConfirmCodeForm(mfa.ReauthenticateForm):  # type: ignore[misc]
+    """A code in the place of the password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        _code(self.fields["code"])
+
+
+class AppForm(ActivateTOTPForm):  # type: ignore[misc]
+    """The first code of a new app."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        _code(self.fields["code"])
+
+
+class PasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+    """A new passkey: its name, and whether it replaces the password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.fields["name"].label = _("Name")
+        if "passwordless" in self.fields:
+            self.fields["passwordless"].label = _("It may replace the password")
+            self.fields["passwordless"].help_text = _("Then it has to ask for a PIN or a finger.")
+        for field in self.fields.values():
+            style(field.widget)
+
+
+class PasskeyNameForm(EditWebAuthnForm):  # type: ignore[misc]
+    """Another name for a passkey."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, label_suffix="", **kwargs)
+        self.fields["name"].label = _("Name")
+        style(self.fields["name"].widget)
 
 
 class ThemeForm(StyledForm):

@@ -176,6 +176,15 @@ def end_sessions(actor: Actor, user: User) -> int:
     return _end_sessions(user)
 
 
+def end_session(actor: Actor, session_id: int) -> None:
+    """End one session of the actor's own. Raises KeyNotFound, also for those of others."""
+    session = UserSession.objects.filter(user_id=actor.user_id, pk=session_id).first()
+    if session is None:
+        raise KeyNotFound(_("There is no such session."), _("It may have ended already."))
+    session.end()
+    audit.record(actor, "session-end", after={"address": session.ip})
+
+
 def factors(user: User) -> int:
     """How many authenticator apps and passkeys an account has."""
     return int(Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.RECOVERY_CODES).count())

@@ -117,7 +117,7 @@ def shell(context: template.Context) -> dict[str, Any]:
         "request": request,
         "csrf_token": context.get("csrf_token"),
         "signed_in": bool(user and user.is_authenticated),
-        "signing_in": route == "sign-in",
+        "signing_in": route in ("sign-in", "account_login", "mfa_authenticate"),
         "user_name": user.get_username() if user else "",
         "here": request.get_full_path() if request and request.method == "GET" else reverse("stores:overview"),
         "theme_icon": next(icon for value, _label, icon in THEMES if value == theme),

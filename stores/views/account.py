@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from stores.errors import NotSupported
 from stores.forms.account import LanguageForm, ThemeForm
 from stores.services import accounts, tokens
-from stores.views.common import actor_of, page, show
+from stores.views.common import actor_of, go, page, show
 from stores.views.confirm import confirm, confirm_by_code, confirm_by_passkey
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "language",
     "no_sign_up",
     "password_elsewhere",
+    "session_end",
     "sign_in",
     "sign_out",
     "theme",
@@ -75,6 +76,14 @@ def account(request: HttpRequest) -> HttpResponse:
         "tokens": len([token for token in tokens.listed(actor) if token.owner_id == user.pk and token.revoked_at is None]),
     }
     return show(request, "stores/account.html", context)
+
+
+@require_POST
+@page
+def session_end(request: HttpRequest, session_id: int) -> HttpResponse:
+    """End one session of the signed-in user."""
+    accounts.end_session(actor_of(request), session_id)
+    return go(request, "usersessions_list", _("The session is ended."))
 
 
 @require_safe

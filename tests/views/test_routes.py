@@ -25,6 +25,8 @@ PAGES: dict[str, dict[str, Any]] = {
     "sign-in": {},
     "account": {},
     "confirm-elsewhere": {},
+    "users": {},
+    "user": {"user_id": 1},
     "trash": {},
     "runs": {},
     "run": {"run_id": RUN},
@@ -97,6 +99,9 @@ ACTS: dict[str, dict[str, Any]] = {
     "schedule": STORE,
     "store-default": STORE,
     "import-server": {},
+    "user-act": {"user_id": 1, "act": "sessions"},
+    "switches": {},
+    "session-end": {"session_id": 1},
     "import-settings": {},
 }
 """Routes that change something, and only answer a POST."""
