@@ -35,8 +35,35 @@ def secret_key(data_dir: Path) -> str:
 
 def field_keys(data_dir: Path) -> str:
     """The field-encryption keys of this data folder, one a line in the file, comma-separated here."""
-    text = _kept(data_dir / "field.keys", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    text = _kept(data_dir / "field.keys", _new_field_key)
     return ",".join(text.split())
+
+
+def add_field_key(data_dir: Path) -> None:
+    """Put a new key first; the present ones stay and go on decrypting."""
+    present = field_keys(data_dir).split(",")
+    _replace(data_dir / "field.keys", [_new_field_key(), *present])
+
+
+def keep_first_field_key(data_dir: Path) -> int:
+    """Give up all keys but the first; answers how many."""
+    present = field_keys(data_dir).split(",")
+    _replace(data_dir / "field.keys", present[:1])
+    return len(present) - 1
+
+
+def _new_field_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _replace(path: Path, lines: list[str]) -> None:
+    """Write the file anew in one step: after a crash it is the old or the new one, never half of either."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
 
 
 def _kept(path: Path, make: Callable[[], str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from stores.models.fields import MarkField, SealedBinaryField
 from stores.models.run import Run
 from stores.models.store import Store
 
@@ -12,11 +13,15 @@ class TrashEntry(models.Model):
     """A row that was deleted or overwritten from here, exactly as it was stored, until `kept_until`."""
 
     store = models.ForeignKey(Store, on_delete=models.CASCADE, related_name="trash")
-    key = models.BinaryField()
+    sealed = models.BooleanField(default=False)
+    """Whether key, row and value are encrypted: those of classes that give access to something."""
+    key = SealedBinaryField()
+    key_mark = MarkField(of="key")
+    """What rows of one key are found by."""
     kind = models.CharField(max_length=8)
     class_slug = models.CharField(max_length=40, blank=True)
-    row = models.BinaryField(null=True)
-    value = models.BinaryField(null=True)
+    row = SealedBinaryField(null=True)
+    value = SealedBinaryField(null=True)
     counter = models.BigIntegerField(null=True)
     expires_at = models.BigIntegerField(null=True)
     expires_at_ms = models.BigIntegerField(null=True)
@@ -35,6 +40,7 @@ class TrashEntry(models.Model):
         ordering = ["-deleted_at", "-id"]
         indexes = [
             models.Index(fields=["store", "-deleted_at"], name="trash_of_store"),
+            models.Index(fields=["store", "key_mark"], name="trash_of_key"),
             models.Index(fields=["kept_until"], name="trash_until"),
         ]
 

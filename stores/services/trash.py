@@ -6,24 +6,22 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from django.utils import timezone
 
 from stores import sight
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
 from stores.models import Store, TrashEntry
+from stores.models.fields import mark_of_bytes
 from stores.registry import seen_only
 from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.services.rows import Row, row_of
 from stores.services.trash_restore import restore_rows
-from stores.services.trash_rows import CREATED, DELETED, OVERWRITTEN, entry_of, kept_days
+from stores.services.trash_rows import CREATED, DELETED, OVERWRITTEN, entry_of, family_of, kept_days
 from stores.services.writing import writing
-from stores.types import Entry
-
-if TYPE_CHECKING:
-    from stores.keyclasses import StoreKind
+from stores.texts import say
 
 __all__ = [
     "DELETED",
@@ -88,13 +86,13 @@ def list_trash(filter: TrashFilter = TrashFilter(), cursor: str = "", limit: int
     if filter.class_slug:
         found = found.filter(class_slug="" if filter.class_slug == "custom" else filter.class_slug)
     if filter.key is not None:
-        found = found.filter(key=filter.key)
+        found = found.filter(key_mark=mark_of_bytes(filter.key))
     found = found.filter(run_id=filter.run_id) if filter.run_id else found.exclude(reason=CREATED)
     if filter.restored is not None:
         found = found.filter(restored_at__isnull=not filter.restored)
     if cursor:
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise BadConfig("This page link is not of the trash.", "Start again from the first page.", "cursor")
+            raise BadConfig(say("This page link is not of the trash."), say("Start again from the first page."), "cursor")
         found = found.filter(id__lt=int(cursor))
     rows = list(found[: limit + 1])
     shown = tuple(_row(trash) for trash in rows[:limit])
@@ -105,13 +103,18 @@ def find(trash_id: int) -> TrashRow:
     """One thing in the trash. Raises KeyNotFound."""
     trash = TrashEntry.objects.select_related("store").filter(pk=trash_id).first()
     if trash is None or not sight.current().sees(trash.store_id):
-        raise KeyNotFound("This is no longer in the trash.", f"Things stay there for {kept_days()} days.")
+        raise KeyNotFound(say("This is no longer in the trash."), say("Things stay there for %(kept_days)s days.", kept_days=kept_days()))
     return _row(trash)
 
 
 def latest(store: Store, key: bytes) -> TrashEntry | None:
     """What was last deleted or overwritten under a key and has not been restored."""
-    return TrashEntry.objects.filter(store=store, key=key, restored_at=None).exclude(reason=CREATED).order_by("-id").first()
+    return (
+        TrashEntry.objects.filter(store=store, key_mark=mark_of_bytes(key), restored_at=None)
+        .exclude(reason=CREATED)
+        .order_by("-id")
+        .first()
+    )
 
 
 def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
@@ -141,7 +144,7 @@ def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False
         require(actor, Permission.EDIT, store_id)
     for store, group in groupby(ids, key=lambda trash_id: found[trash_id].store if trash_id in found else None):
         if store is None:
-            outcomes += [RestoreOutcome(trash_id, "failed", "This is no longer in the trash.") for trash_id in group]
+            outcomes += [RestoreOutcome(trash_id, "failed", say("This is no longer in the trash.")) for trash_id in group]
             continue
         with writing(actor, store) as at:
             rows = [found[trash_id] for trash_id in group]
@@ -167,9 +170,4 @@ def empty_expired() -> int:
 
 def _row(trash: TrashEntry) -> TrashRow:
     entry = entry_of(trash)
-    return TrashRow(trash, row_of(entry, trash.store.effective_version, _family(entry), time.time()))
-
-
-def _family(entry: Entry) -> StoreKind:
-    """Rows of data stores have a header before the value; on Redis row and value are the same bytes."""
-    return "redis" if entry.row is not None and entry.row == entry.value else "data"
+    return TrashRow(trash, row_of(entry, trash.store.effective_version, family_of(entry), time.time()))

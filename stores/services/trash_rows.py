@@ -6,16 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from stores import keyclasses
 from stores.codecs.rows import split_row
 from stores.models import Run, Store, TrashEntry
 from stores.services.actor import Actor
 from stores.types import Entry, Kind
+
+if TYPE_CHECKING:
+    from stores.keyclasses import StoreKind
 
 KEPT_DAYS: Final = 7
 """Unless the setting KVADMIN_TRASH_DAYS says otherwise."""
@@ -32,6 +36,7 @@ def new_entry(store: Store, entry: Entry, slug: str | None, reason: str, actor: 
     """A trash row of a stored entry, not saved yet."""
     return TrashEntry(
         store=store,
+        sealed=slug is not None and _secret(entry, store.effective_version),
         key=entry.key,
         kind=entry.kind.value,
         class_slug=slug or "",
@@ -45,6 +50,17 @@ def new_entry(store: Store, entry: Entry, slug: str | None, reason: str, actor: 
         kept_until=timezone.now() + timedelta(days=kept_days()),
         run=run,
     )
+
+
+def _secret(entry: Entry, version: str) -> bool:
+    """Whether the key or the value gives access to something."""
+    decoded = keyclasses.decode(entry, version, family_of(entry), 0)
+    return decoded.secret_key or decoded.secret_value
+
+
+def family_of(entry: Entry) -> StoreKind:
+    """Rows of data stores have a header before the value; on Redis row and value are the same bytes."""
+    return "redis" if entry.row is not None and entry.row == entry.value else "data"
 
 
 def new_key(store: Store, entry: Entry, slug: str | None, actor: Actor, run: Run | None) -> TrashEntry:
