@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from stores.services import alerts, audit_prune, audit_verify, bulk, census, census_schedule, errands, http_lookups, purge, runs, trash
+from stores.services import (
+    alerts,
+    audit_prune,
+    audit_verify,
+    bulk,
+    census,
+    census_schedule,
+    errands,
+    http_lookups,
+    keyfile_run,
+    purge,
+    runs,
+    trash,
+)
 
 
 @shared_task
@@ -86,3 +99,4 @@ def tidy() -> None:
     audit_prune.prune()
     trash.empty_expired()
     runs.prune()
+    keyfile_run.remove_old_files()

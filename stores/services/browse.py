@@ -92,12 +92,18 @@ def list_keys(
         )
 
 
-def stream_keys(store: Store, filter: KeyFilter, limit: int | None = None, clock: Clock = time.time) -> Iterator[Row]:
-    """Every matching row, one backend page in memory at a time. Redis may repeat a key while it resizes its table."""
+def stream_keys(
+    store: Store, filter: KeyFilter, limit: int | None = None, clock: Clock = time.time, after: bytes | None = None
+) -> Iterator[Row]:
+    """Every matching row, one backend page in memory at a time. Redis may repeat a key while it resizes its table.
+
+    `after`: only what follows this key of the filter, in key order. Raises CursorLost for one that is not of the filter.
+    """
     found = 0
     with opened(store, clock) as backend:
         walk = FilterWalk(backend, store.effective_version, filter, clock())
-        for step in walk.steps(Position(), STEP if limit is None else min(limit, STEP)):
+        start = Position() if after is None else walk.position_behind(after)
+        for step in walk.steps(start, STEP if limit is None else min(limit, STEP)):
             for entry in step.entries:
                 if limit is not None and found >= limit:
                     return

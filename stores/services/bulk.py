@@ -18,7 +18,7 @@ from django.utils import timezone
 from stores.backends.base import pause_after
 from stores.errors import BadConfig, Busy, CursorLost
 from stores.models import Run, RunAction, RunState, Store
-from stores.services import access, audit, bulk_undo, runs
+from stores.services import access, audit, bulk_undo, keyfile_import, keyfile_run, runs
 from stores.services.actor import SYSTEM, Actor
 from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Do, require_possible
@@ -33,6 +33,7 @@ from stores.services.permissions import Permission, require
 from stores.services.rights import EVERYTHING
 from stores.services.trash_room import room
 from stores.services.writing import Writing, writing
+from stores.texts import say
 from stores.types import Entry, Kind, Pace, PurgeSlice
 
 Progress = Callable[[Run], None]
@@ -61,9 +62,19 @@ def run_in_foreground(actor: Actor, store: Store, wanted: Confirmed, pace: Pace 
     """
     run = runs.claim(_created(actor, store, wanted, pace).pk)
     if run is None:
-        raise Busy("A worker has taken the run already.", "Look at it under Runs.")
+        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
     with Lease(run, foreground=True) as lease:
         _Work(lease, actor, on_progress).go()
+    return _closed(run, actor)
+
+
+def import_in_foreground(
+    actor: Actor, store: Store, wanted: keyfile_import.Confirmed, pace: Pace = Pace.NORMAL, on_progress: Progress | None = None
+) -> Run:
+    """Import a file in this process, as `run_in_foreground`."""
+    run = keyfile_import.claimed(actor, store, wanted, pace)
+    with Lease(run, foreground=True) as lease:
+        keyfile_run.work(lease, actor, on_progress)
     return _closed(run, actor)
 
 
@@ -76,6 +87,8 @@ def execute(run_id: UUID | str) -> Run | None:
     with Lease(run) as lease:
         if run.params.get("do") == bulk_undo.RESTORE:
             bulk_undo.work(lease, actor)
+        elif run.params.get("do") == Do.IMPORT:
+            keyfile_run.work(lease, actor)
         else:
             _Work(lease, actor).go()
     return _closed(run, actor)
@@ -118,7 +131,7 @@ def receipt(run: Run) -> dict[str, Any]:
         "target_after",
     )
     times = {name: _iso(getattr(run, name)) for name in ("created_at", "started_at", "finished_at")}
-    counts = {name: getattr(record, name) for name in ("done", "same", "skipped", "kept", "failed", "undoable")}
+    counts = {name: getattr(record, name) for name in ("done", "same", "skipped", "left_out", "kept", "failed", "undoable")}
     return {
         "run": str(run.pk),
         "store": run.store_name,
@@ -152,6 +165,8 @@ def _closed(run: Run, actor: Actor) -> Run:
         found = receipt(run)
         shown = {name: found[name] for name in ("state", "done", "same", "skipped", "kept", "failed", "checksum")}
         audit.record(actor, f"bulk-{run.params.get('do', 'run')}", run.store or run.store_name, after=shown, run=run)
+        if run.params.get("do") == Do.IMPORT:
+            keyfile_run.tidy_up(run)
     return run
 
 
@@ -175,7 +190,7 @@ class _Work:
     def go(self) -> None:
         """Do the chunks one after the other. Raises what the stores say; the lease turns it into the run's end."""
         if self.change.expires_at is not None and self.change.expires_at <= time.time():
-            raise BadConfig("The expiry that the keys were to get has passed.", "Start again with a later time.", "expiry")
+            raise BadConfig(say("The expiry that the keys were to get has passed."), say("Start again with a later time."), "expiry")
         with ExitStack() as stack:
             at = self._opened(stack)
             other = stack.enter_context(writing(self.actor, self.change.target, self.run)) if self.change.to else None
@@ -186,7 +201,7 @@ class _Work:
                 self._save()
             elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
                 self.counted = counted
-                self.lease.log(f"{len(counted)} keys of the interrupted step had been done already.")
+                self.lease.log(say("%(count)s keys of the interrupted step had been done already.", count=len(counted)))
             if self.run.position != END:
                 self._walk(at, other)
             if not self.lease.stopped:
@@ -223,7 +238,7 @@ class _Work:
         try:
             first = next(steps, None)
         except CursorLost:
-            self.lease.log("The server has forgotten where the run was; it looks at all keys again.")
+            self.lease.log(say("The server has forgotten where the run was; it looks at all keys again."))
             steps = walk.steps(Position(), STEP)
             first = next(steps, None)
         if first is not None:
@@ -274,8 +289,10 @@ class _Work:
         left = self.expected + max(20, self.expected // 100) - self._met()
         if left <= 0:
             raise BadConfig(
-                f"More keys match than the {self.expected} of the dry run; the run stopped before it went further.",
-                "Make a new dry run: the store is changing.",
+                say(
+                    "More keys match than the %(expected)s of the dry run; the run stopped before it went further.", expected=self.expected
+                ),
+                say("Make a new dry run: the store is changing."),
             )
         return left
 

@@ -13,6 +13,7 @@ from stores.registry import find_store
 from stores.services import access
 from stores.services.durations import LAST_MOMENT, parse_expiry
 from stores.services.filters import KeyFilter
+from stores.texts import say
 from stores.types import KEEP
 
 
@@ -21,6 +22,8 @@ class Do(StrEnum):
     EXPIRY = "expiry"
     COPY = "copy"
     MOVE = "move"
+    IMPORT = "import"
+    """The keys of a file, not of a filter."""
 
 
 class Clash(StrEnum):
@@ -31,8 +34,14 @@ class Clash(StrEnum):
     FAIL = "fail"
 
 
-VERBS: Final[Mapping[Do, str]] = {Do.DELETE: "Delete", Do.EXPIRY: "Set the expiry of", Do.COPY: "Copy", Do.MOVE: "Move"}
-PAST: Final[Mapping[Do, str]] = {Do.DELETE: "deleted", Do.EXPIRY: "changed", Do.COPY: "copied", Do.MOVE: "moved"}
+VERBS: Final[Mapping[Do, str]] = {
+    Do.DELETE: "Delete",
+    Do.EXPIRY: say("Set the expiry of"),
+    Do.COPY: "Copy",
+    Do.MOVE: "Move",
+    Do.IMPORT: "Import",
+}
+PAST: Final[Mapping[Do, str]] = {Do.DELETE: "deleted", Do.EXPIRY: "changed", Do.COPY: "copied", Do.MOVE: "moved", Do.IMPORT: "imported"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,9 @@ class Change:
                 undo=bool(params["undo"]),
             )
         except (KeyError, TypeError, ValueError):
-            raise BadConfig("This run does not say what it is to do.", "Start it again from a dry run.") from None
+            raise BadConfig(say("This run does not say what it is to do."), say("Start it again from a dry run.")) from None
         if change.expires_at is not None and not 0 < change.expires_at <= LAST_MOMENT:
-            raise BadConfig("The expiry of this run lies outside what a store takes.", "Start it again from a dry run.", "expiry")
+            raise BadConfig(say("The expiry of this run lies outside what a store takes."), say("Start it again from a dry run."), "expiry")
         return change
 
 
@@ -103,12 +112,12 @@ def make_change(
     if do is Do.EXPIRY:
         at = parse_expiry(expiry, now)
         if at is KEEP:
-            raise BadConfig("Say when the keys shall expire.", 'Write "2 days", "2030-01-31 18:00" or "never".', "expiry")
+            raise BadConfig(say("Say when the keys shall expire."), say('Write "2 days", "2030-01-31 18:00" or "never".'), "expiry")
         assert not isinstance(at, type(KEEP))
         return replace(change, expires_at=at)
     if do in (Do.COPY, Do.MOVE):
         if not to:
-            raise BadConfig("Choose the store to copy to.", "", "to")
+            raise BadConfig(say("Choose the store to copy to."), "", "to")
         return replace(change, to=to, clash=clash)
     return change
 
@@ -121,6 +130,6 @@ def require_possible(store: Store, change: Change) -> None:
                 access.require(store, backend, "expiry")
     if change.to:
         if change.to == store.id:
-            raise BadConfig("A store cannot be copied onto itself.", "Choose another store.", "to")
+            raise BadConfig(say("A store cannot be copied onto itself."), say("Choose another store."), "to")
         with access.open_for_write(change.target):
             pass

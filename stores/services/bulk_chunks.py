@@ -19,8 +19,9 @@ from stores.services.bulk_change import Change
 from stores.services.bulk_record import Record, size_in_trash, size_of_note
 from stores.services.leases import Lease, key_text
 from stores.services.rows import same_row, settle
-from stores.services.trash_rows import DELETED, OVERWRITTEN, note_replacements
+from stores.services.trash_rows import DELETED, OVERWRITTEN, content_digest, note_replacements
 from stores.services.writing import Writing
+from stores.texts import say
 from stores.types import Entry
 
 AUDITED: Final = 10_000
@@ -81,7 +82,7 @@ class Hands:
 
     def _has_that_expiry(self, entry: Entry) -> bool:
         if entry.problem:
-            self.fail(entry, CorruptRow(entry.key, entry.row or b"", f"Malformed row: {entry.problem}."))
+            self.fail(entry, CorruptRow(entry.key, entry.row or b"", say("Malformed row: %(problem)s.", problem=entry.problem)))
             return True
         if entry.expires_at != self.change.expires_at:
             return False
@@ -114,6 +115,8 @@ class Hands:
             lost = planned.entry if seen is None else seen[index]
             if self.change.undo and self._fits(size_in_trash(lost) if lost is not None else size_of_note(planned.entry)):
                 planned.trash = self.at.trash_row(lost, reason) if lost is not None else self.at.new_row(planned.entry)
+                if seen is not None and planned.trash is not None:
+                    planned.trash.replaced_by = content_digest(planned.entry)
             if self.record.done + index < AUDITED:
                 planned.note = self.at.note(planned.entry.key, action, lost)
         with transaction.atomic():
@@ -154,5 +157,5 @@ class Hands:
         else:
             self.record.failed += 1
         if len(self.record.failures) < _NAMED_IN_LOG:
-            self.lease.log(f"Left: {text}. {error.message}")
+            self.lease.log(say("Left: %(text)s. %(message)s", text=text, message=error.message))
         self.record.name_failure(text, error.message)

@@ -18,6 +18,7 @@ from stores.services.bulk_record import Record
 from stores.services.leases import Lease, key_text
 from stores.services.trash_rows import OVERWRITTEN
 from stores.services.writing import Writing
+from stores.texts import say
 from stores.types import ABSENT, Entry, Kind
 
 if TYPE_CHECKING:
@@ -31,31 +32,26 @@ class _Copy:
     there: Entry | None
 
 
-class Copier:
-    """Puts the entries of one store into another one; `hands` keep the records of the other store."""
+class Putter:
+    """Puts entries into a store under a rule for keys that it holds already; every one is read again."""
 
-    def __init__(
-        self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()
-    ) -> None:
-        self.source = source
+    def __init__(self, lease: Lease, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()) -> None:
         self.target = target
         self.clash = change.clash
         self.record = record
         self.hands = Hands(lease, target, change, record)
-        self.reader = Hands(lease, source, change, record)
         self.counted = counted
 
-    def copy(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
-        """The entries that are copied now, and those that the other store has so already.
+    def put(self, pairs: Sequence[tuple[Entry, Entry]], action: str) -> tuple[list[Entry], list[Entry]]:
+        """`pairs`: what is copied, and how the store shall hold it. Answers what is written now, and what was so already.
 
-        Raises Conflict at the first key that the other store holds otherwise, when that is to end the run.
+        Raises Conflict at the first key that the store holds otherwise, when that is to end the run.
         """
         same: list[Entry] = []
-        read = self.reader.whole(entries)
-        there = self.target.backend.get_each([planned.entry.key for planned in read])
-        copies = [copy for planned, found in zip(read, there, strict=True) if (copy := self._planned(planned.entry, found, same))]
+        there = self.target.backend.get_each([wanted.key for _, wanted in pairs])
+        copies = [copy for pair, found in zip(pairs, there, strict=True) if (copy := self._planned(*pair, found, same))]
         plan = [Planned(copy.wanted) for copy in copies]
-        self.hands.put_on_record(plan, OVERWRITTEN, "copy", [copy.there for copy in copies])
+        self.hands.put_on_record(plan, OVERWRITTEN, action, [copy.there for copy in copies])
         write_and_read_again(self.target, plan, [copy.there for copy in copies])
         self.hands.settle(plan)
         return [copy.source for planned, copy in zip(plan, copies, strict=True) if planned.done], same
@@ -64,26 +60,42 @@ class Copier:
         """Count what was so already; what a dead worker has written is counted as done."""
         self.record.same += sum(entry.key not in self.counted for entry in same)
 
-    def _planned(self, entry: Entry, there: Entry | None, same: list[Entry]) -> _Copy | None:
+    def _planned(self, source: Entry, wanted: Entry, there: Entry | None, same: list[Entry]) -> _Copy | None:
         """What to write, or None after counting why nothing is written."""
-        if entry.expired(time.time()):
-            self.record.skipped += 1
-            return None
-        try:
-            wanted = converted(entry, self.source.kind, self.target.kind)
-        except StoreError as error:
-            self.reader.fail(entry, error)
-            return None
         if there is not None and same_content(there, wanted, self.target):
-            same.append(entry)
+            same.append(source)
             return None
         if there is not None and not there.expired(time.time()) and self.clash is not Clash.OVERWRITE:
             if self.clash is Clash.FAIL:
-                text = key_text(entry.key, self.source.version)
-                raise Conflict(f"{self.target.store.id} holds another content under {text}.", there)
+                text = key_text(wanted.key, self.target.version)
+                raise Conflict(say("%(id)s holds another content under %(text)s.", id=self.target.store.id, text=text), there)
             self.record.skipped += 1
             return None
-        return _Copy(entry, wanted, there)
+        return _Copy(source, wanted, there)
+
+
+class Copier(Putter):
+    """Puts the entries of one store into another one."""
+
+    def __init__(
+        self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()
+    ) -> None:
+        super().__init__(lease, target, change, record, counted)
+        self.source = source
+        self.reader = Hands(lease, source, change, record)
+
+    def copy(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """The entries that are copied now, and those that the other store has so already. Raises as `put`."""
+        pairs = []
+        for planned in self.reader.whole(entries):
+            if planned.entry.expired(time.time()):
+                self.record.skipped += 1
+                continue
+            try:
+                pairs.append((planned.entry, converted(planned.entry, self.source.kind, self.target.kind)))
+            except StoreError as error:
+                self.reader.fail(planned.entry, error)
+        return self.put(pairs, "copy")
 
 
 def write_and_read_again(target: Writing, plan: Sequence[Planned], there: Sequence[Entry | None]) -> None:
@@ -95,13 +107,13 @@ def write_and_read_again(target: Writing, plan: Sequence[Planned], there: Sequen
     for planned, found in zip(written, target.backend.get_each([planned.entry.key for planned in written]), strict=True):
         if found is None or not same_content(found, planned.entry, target):
             planned.done = False
-            planned.error = Conflict("What was read back from the other store is not what was written.", found)
+            planned.error = Conflict(say("What was read back from the other store is not what was written."), found)
 
 
 def converted(entry: Entry, source: StoreKind, target: StoreKind) -> Entry:
     """A settled entry of one family of stores as another family holds it. Raises BadConfig for what cannot be held there."""
     if entry.problem:
-        raise BadConfig(f"Malformed row: {entry.problem}.", "Repair or delete it.")
+        raise BadConfig(say("Malformed row: %(problem)s.", problem=entry.problem), say("Repair or delete it."))
     if source == target == "data":
         return entry
     if target == "data":
@@ -124,7 +136,7 @@ def _for_redis(entry: Entry, source: StoreKind) -> Entry:
     if entry.kind is Kind.COUNTER:
         value = b"%d" % (entry.counter or 0)
     elif entry.counter is not None:
-        raise BadConfig("The key has both a value and a number; Redis holds only one of them.", "Delete one of the two first.")
+        raise BadConfig(say("The key has both a value and a number; Redis holds only one of them."), say("Delete one of the two first."))
     else:
         value = b"%d" % (entry.expires_at or 1) if entry.kind is Kind.LOCK else entry.value or b""
     return replace(entry, value=value, counter=None, row=None, expires_at_ms=None)

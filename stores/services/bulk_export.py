@@ -7,41 +7,51 @@ import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from stores.models import Store
 from stores.services import access, audit
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter, json_row, stream_keys
+from stores.services.keyfile_lines import FORMULA, Format
 from stores.services.permissions import Permission, require
 from stores.services.rows import Row
 
-Format = Literal["jsonl", "csv"]
 COLUMNS: Final = ("key_hex", "key", "class", "kind", "value_hex", "counter", "expires_at", "expires", "label", "value")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+MALFORMED: Final = "malformed"
+"""In place of the kind of a row that an import cannot write again."""
 _PIECE: Final = 64 * 1024
 
 
-def export(actor: Actor, store: Store, filter: KeyFilter, format: Format) -> Iterator[bytes]:
+def export(
+    actor: Actor, store: Store, filter: KeyFilter, format: Format, *, secrets: bool = False, after: bytes | None = None
+) -> Iterator[bytes]:
     """The file in pieces of some 64 kB; memory stays flat. The store is opened, and refuses, before the first piece is asked for.
 
-    Rows whose key or value gives access to something are left out. An outage in the middle raises, so that the transfer ends
-    as broken instead of looking complete. In the audit: who, which filter, and when it is through, how many rows.
+    Rows whose key or value gives access to something are left out unless `secrets`, which takes the right to see them. `after`
+    goes on after the last key of an interrupted file, on stores that keep an order. An outage in the middle raises, so that the
+    transfer ends as broken instead of looking complete. In the audit: who, which filter, and when it is through, how many rows.
+    Malformed rows are written, and refused by an import. Raises Forbidden, NotSupported.
     """
     require(actor, Permission.BULK, store)
+    if secrets:
+        require(actor, Permission.REVEAL, store)
     with access.opened(store) as backend:
         backend.ping()
-    note = audit.record(actor, "export", store, after={"filter": filter.to_query(), "format": format}, outcome=audit.STARTED)
+        if after is not None:
+            access.require(store, backend, "ordered_scan")
+    asked = {"filter": filter.to_query(), "format": format, "secrets": secrets, "after": None if after is None else after.hex()}
+    note = audit.record(actor, "export", store, after=asked, outcome=audit.STARTED)
 
     def pieces() -> Iterator[bytes]:
         rows = left_out = 0
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
-        if format == "csv":
+        if format == "csv" and after is None:
             writer.writerow(COLUMNS)
         try:
-            for row in stream_keys(store, filter):
-                if row.decoded.secret_key or row.decoded.secret_value:
+            for row in stream_keys(store, filter, after=after):
+                if not secrets and (row.decoded.secret_key or row.decoded.secret_value):
                     left_out += 1
                     continue
                 rows += 1
@@ -70,7 +80,7 @@ def csv_row(row: Row) -> list[str]:
         entry.key.hex(),
         harmless(_text(entry.key)),
         row.decoded.slug or "",
-        entry.kind.value,
+        MALFORMED if entry.problem else entry.kind.value,
         "" if entry.value is None else entry.value.hex(),
         "" if entry.counter is None else str(entry.counter),
         expires,
@@ -82,7 +92,7 @@ def csv_row(row: Row) -> list[str]:
 
 def harmless(text: str) -> str:
     """Text that a spreadsheet shows instead of running: a quote before what would begin a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _text(data: bytes) -> str:

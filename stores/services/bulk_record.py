@@ -27,6 +27,8 @@ class Record:
     kept: int = 0
     """Changed by somebody else between being read and being written."""
     failed: int = 0
+    left_out: int = 0
+    """Of an import: rows that give access to something, where whoever started it may not write such."""
     undoable: int = 0
     undo_left: int = 0
     """Bytes of room in the trash that the run may still take."""

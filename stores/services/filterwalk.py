@@ -17,6 +17,7 @@ from stores.models.fields import cipher
 from stores.services.filters import CUSTOM, KeyFilter, class_prefixes
 from stores.services.leftover_rule import why_left_over
 from stores.services.rows import Row, decoded_row, settle, store_kind
+from stores.texts import say
 from stores.types import Cursor, Entry, KeyRange
 
 STEP: Final = 250
@@ -104,6 +105,12 @@ class FilterWalk:
         index = next(number for number, keys in enumerate(self.ranges) if key in keys)
         return Position(index, key=key)
 
+    def position_behind(self, key: bytes) -> Position:
+        """The same for a key that somebody gives. Raises CursorLost for one outside the filter."""
+        if not any(key in keys for keys in self.ranges):
+            raise _lost()
+        return self.position_after(key)
+
     def cursor_of(self, position: Position) -> str:
         """URL-safe text of a position. A secret key is encrypted in it."""
         if position.cursor is not None:
@@ -142,10 +149,10 @@ class FilterWalk:
         """What a reader has to know about this list."""
         found = []
         if not self.ordered:
-            found.append("This store lists its keys in no order.")
+            found.append(say("This store lists its keys in no order."))
         slug = self.filter.class_slug
         if slug and slug != CUSTOM and b"" in class_prefixes(slug, self.version):
-            found.append("Keys of this class have no prefix of their own: the whole store is searched.")
+            found.append(say("Keys of this class have no prefix of their own: the whole store is searched."))
         return tuple(found)
 
 
@@ -161,7 +168,7 @@ def _key_of(form: str, text: str) -> bytes:
 
 
 def _lost() -> CursorLost:
-    return CursorLost("This page link is not of this store and filter.", "Start again from the first page.")
+    return CursorLost(say("This page link is not of this store and filter."), say("Start again from the first page."))
 
 
 def _texts(row: Row) -> list[str]:

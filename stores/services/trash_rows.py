@@ -64,18 +64,17 @@ def family_of(entry: Entry) -> StoreKind:
 
 
 def new_key(store: Store, entry: Entry, slug: str | None, actor: Actor, run: Run | None) -> TrashEntry:
-    """The note of a key that is about to be written where none is, not saved yet.
-
-    Until the write is settled `replaced_by` holds the digest of what is to be written, so that a crash in between can be sorted out.
-    """
+    """The note of a key that is about to be written where none is, not saved yet."""
     bare = replace(entry, row=None, value=None, counter=None, expires_at=None, expires_at_ms=None)
-    found = new_entry(store, bare, slug, CREATED, actor, run)
-    found.replaced_by = content_digest(entry)
-    return found
+    return new_entry(store, bare, slug, CREATED, actor, run)
 
 
 def content_digest(entry: Entry) -> str:
-    """Tells whether two entries, of whatever family of stores, have the same content: value or number, and expiry in seconds."""
+    """Tells whether two entries, of whatever family of stores, have the same content: value or number, and expiry in seconds.
+
+    Until a write is settled its trash row holds this of what is to be written in `replaced_by`, so that a crash in between can be
+    sorted out.
+    """
     content = entry.value if entry.value is not None else b"%d" % (entry.counter or 0)
     text = b"%d:%s:%d" % (len(content), content, -1 if entry.expires_at is None else entry.expires_at)
     return hashlib.blake2b(text, digest_size=16).hexdigest()

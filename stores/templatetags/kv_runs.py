@@ -38,6 +38,7 @@ _BULK: Final = {
     "expiry": gettext_lazy("New expiry"),
     "copy": gettext_lazy("Copy"),
     "move": gettext_lazy("Move"),
+    "import": gettext_lazy("Import"),
     "restore": gettext_lazy("Undo"),
 }
 """Names of bulk changes by what they do."""
@@ -46,6 +47,7 @@ _PAST: Final = {
     "expiry": gettext_lazy("changed"),
     "copy": gettext_lazy("copied"),
     "move": gettext_lazy("moved"),
+    "import": gettext_lazy("imported"),
     "restore": gettext_lazy("restored"),
 }
 
