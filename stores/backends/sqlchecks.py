@@ -18,9 +18,16 @@ CLOCK_SECONDS: Final = 2.0
 
 def missing_table(table: str, version: str) -> StoreRefused:
     """The error for a database without one of the two tables."""
+    message = f"The database has no table {table}."
+    if version.startswith("0.16"):
+        return StoreRefused(
+            message,
+            "Stalwart 0.16 creates tables only in its data store: in a store lookup every look-up fails until somebody creates them. "
+            "Create them on the store's page or with store-create-tables, if this is the right database.",
+        )
     return StoreRefused(
-        f"The database has no table {table}.",
-        "Stalwart creates its tables only in stores that it uses for data; check that this is the right database, "
+        message,
+        "Stalwart creates its tables when it starts with this store; check that this is the right database, "
         f"and the store's version (now {version or 'unknown'}; 0.10 keeps counters in n, later versions in y).",
     )
 

@@ -20,10 +20,11 @@ from stores.errors import StoreError
 from stores.forms.keys import OWN_KEYS, class_titles
 from stores.models import Census, RunAction, Store
 from stores.services import census as censuses
-from stores.services import census_schedule, definitions, errands, history, runs, schedules
+from stores.services import census_schedule, definitions, errands, history, permissions, runs, schedules, table_setup
 from stores.services.filters import CUSTOM
 from stores.services.history import Step
 from stores.services.http_lookups import HTTP
+from stores.services.permissions import Permission
 from stores.services.pulse import ask
 from stores.services.snippets import of_store
 from stores.services.store_checks import STATIC
@@ -194,7 +195,10 @@ def tested(request: HttpRequest, store: Store) -> dict[str, Any]:
     if store.type == HTTP and store.enabled:
         return answer_of(errands.test(actor_of(request), store))
     try:
-        return {"checks": definitions.test_store(store)}
+        found = definitions.test_store(store)
+        failed = any(check.state is CheckState.FAILED for check in found)
+        may = failed and permissions.allows(actor_of(request), Permission.CONFIGURE, store)
+        return {"checks": found, "creatable": may and table_setup.is_offered(store)}
     except StoreError as error:
         return {"checks": [Check(gettext("Settings"), CheckState.FAILED, error.message, error.fix)]}
 

@@ -61,6 +61,7 @@ PAGES: dict[str, dict[str, Any]] = {
 }
 """Routes that show a page."""
 OTHERS: dict[str, dict[str, Any]] = {
+    "create-tables": STORE,
     "import-preview": {},
     "import-asked": {"errand_id": uuid.UUID(int=7)},
     "errand": {"errand_id": uuid.UUID(int=7)},
