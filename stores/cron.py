@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from stores.errors import BadConfig
+from stores.texts import say
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 STALWART_DEFAULT: Final = "0 5 *"
 """What Stalwart uses for the lookup store when nothing, or nothing readable, is set; the data store has `0 3 *`, blobs `0 4 *`."""
-ACCEPTED: Final = "minute hour weekday: `0 3 *` is every day at 03:00, `0 3 1` every Monday, `5 *` every hour at 5 past"
+ACCEPTED: Final = say("minute hour weekday: `0 3 *` is every day at 03:00, `0 3 1` every Monday, `5 *` every hour at 5 past")
 _NUMBER: Final = re.compile(r"\+?[0-9]{1,12}", re.ASCII)
 _U32: Final = 1 << 32
 
@@ -49,31 +50,42 @@ def parse(text: str) -> Cron:
     """
     fields = text.split()
     if not 2 <= len(fields) <= 3:
-        raise _bad("frequency", text.strip() or "empty", f"Write {ACCEPTED}.", f"A schedule has three fields, this one has {len(fields)}")
+        raise _bad(
+            "frequency",
+            text.strip() or "empty",
+            say("Write %(accepted)s.", accepted=ACCEPTED),
+            say("A schedule has three fields, this one has %(count)s", count=len(fields)),
+        )
     minute = _number(fields[0], "minute", 0, 59)
     if fields[1].startswith("*"):
         return _hourly(minute, fields)
-    hour = _number(fields[1], "hour", 0, 23, star="`*` for every hour")
+    hour = _number(fields[1], "hour", 0, 23, star=say("`*` for every hour"))
     if len(fields) == 2:
-        fix = f"Write `{minute} {hour} *` for every day, or 1 (Monday) to 7 (Sunday) at the end."
-        raise _bad("weekday", text.strip(), fix, "The weekday is missing")
+        fix = say("Write `%(minute)s %(hour)s *` for every day, or 1 (Monday) to 7 (Sunday) at the end.", minute=minute, hour=hour)
+        raise _bad("weekday", text.strip(), fix, say("The weekday is missing"))
     if fields[2] == "*":
         return Cron(minute, hour)
-    return Cron(minute, hour, _number(fields[2], "weekday", 1, 7, star="`*` for every day, 1 is Monday, 7 is Sunday"))
+    return Cron(minute, hour, _number(fields[2], "weekday", 1, 7, star=say("`*` for every day, 1 is Monday, 7 is Sunday")))
 
 
 def _hourly(minute: int, fields: list[str]) -> Cron:
     if fields[1] != "*":
-        raise _bad("hour", fields[1], f"Write `{minute} *` for every hour, or one hour from 0 to 23; steps and lists do not exist.")
+        raise _bad(
+            "hour",
+            fields[1],
+            say("Write `%(minute)s *` for every hour, or one hour from 0 to 23; steps and lists do not exist.", minute=minute),
+        )
     if len(fields) == 3 and fields[2] != "*":
-        raise _bad("weekday", fields[2], f"Write `{minute} *`: an hourly schedule runs on every day.")
+        raise _bad("weekday", fields[2], say("Write `%(minute)s *`: an hourly schedule runs on every day.", minute=minute))
     return Cron(minute)
 
 
 def _number(value: str, field: str, low: int, high: int, star: str = "") -> int:
     if _NUMBER.fullmatch(value) and low <= int(value) <= high:
         return int(value)
-    fix = f"Write a whole number from {low} to {high}" + (f", or {star}." if star else "; `*`, lists and steps are not possible here.")
+    fix = say("Write a whole number from %(low)s to %(high)s", low=low, high=high) + (
+        say(", or %(star)s.", star=star) if star else say("; `*`, lists and steps are not possible here.")
+    )
     raise _bad(field, value, fix)
 
 
@@ -85,10 +97,10 @@ def words(cron: Cron) -> str:
     """The schedule in words: "Every day at 03:00", "Every Monday at 03:00", "Every hour at 5 minutes past"."""
     if cron.hour is None:
         if cron.minute == 0:
-            return "Every hour on the hour"
-        return f"Every hour at {cron.minute} minute{'s' if cron.minute != 1 else ''} past"
+            return say("Every hour on the hour")
+        return say("Every hour at %(minute)s minute%(what)s past", minute=cron.minute, what="s" if cron.minute != 1 else "")
     day = "day" if cron.weekday is None else WEEKDAYS[cron.weekday - 1]
-    return f"Every {day} at {cron.hour:02}:{cron.minute:02}"
+    return say("Every %(day)s at %(hour)s:%(minute)s", day=day, hour=f"{cron.hour:02}", minute=f"{cron.minute:02}")
 
 
 def celery_fields(cron: Cron) -> dict[str, str]:
@@ -195,9 +207,11 @@ def stalwart_reading(text: str) -> StalwartReading:
             break
         number = _u32(field)
         if number is None:
-            return StalwartReading(error=f"Invalid cron key: failed to parse cron {name}")
+            return StalwartReading(error=say("Invalid cron key: failed to parse cron %(name)s", name=name))
         if number > limit:
-            return StalwartReading(error=f"Invalid cron key: failed to parse {name}, invalid value: {number}")
+            return StalwartReading(
+                error=say("Invalid cron key: failed to parse %(name)s, invalid value: %(number)s", name=name, number=number)
+            )
         numbers[name] = number
     else:
         return _weekly_reading(numbers)
@@ -206,10 +220,10 @@ def stalwart_reading(text: str) -> StalwartReading:
 
 def _weekly_reading(numbers: dict[str, int]) -> StalwartReading:
     if len(numbers) < 3:
-        return StalwartReading(error="Invalid cron key: parse cron expression.")
+        return StalwartReading(error=say("Invalid cron key: parse cron expression."))
     if not 1 <= (hour := numbers["hour"]) <= 7:
         return StalwartReading(
-            error=f"Invalid cron key: failed to parse weekday, invalid value: {hour}, range is 1 (Monday) to 7 (Sunday)."
+            error=say("Invalid cron key: failed to parse weekday, invalid value: %(hour)s, range is 1 (Monday) to 7 (Sunday).", hour=hour)
         )
     return StalwartReading(numbers["minute"], hour, numbers["weekday"])
 
@@ -237,43 +251,70 @@ def stalwart_notes(text: str, version: str = "0.11", default: str = STALWART_DEF
         notes.append(_weekday_note(reading.weekday, reading.hour or 0, reading.minute, version))
     canonical = reading.cron
     if canonical is not None and text != str(canonical) and _fields_differ(text, canonical):
-        notes.append(Note("ignores", f"Stalwart reads this as `{canonical}`, {words(canonical).lower()}, and ignores the rest."))
+        notes.append(
+            Note(
+                "ignores",
+                say(
+                    "Stalwart reads this as `%(canonical)s`, %(canonical_2)s, and ignores the rest.",
+                    canonical=canonical,
+                    canonical_2=words(canonical).lower(),
+                ),
+            )
+        )
     return tuple(notes)
 
 
 def _notes_of_objects(text: str) -> tuple[Note, ...]:
-    own = "Stalwart 0.16 has one clean-up schedule for the whole server (dataCleanupSchedule) and none a store."
+    own = say("Stalwart 0.16 has one clean-up schedule for the whole server (dataCleanupSchedule) and none a store.")
     notes = [Note("own", own)]
     reading = stalwart_reading(text)
     if reading.weekday is not None and not reading.error:
-        notes.append(Note("misfires", "Weekly there, it runs on the day it was started too, as long as the time is still ahead."))
+        notes.append(Note("misfires", say("Weekly there, it runs on the day it was started too, as long as the time is still ahead.")))
     return tuple(notes)
 
 
 def _rejection(text: str, error: str, default: str) -> str:
     reason = ""
     if "range is 1" in error:
-        reason = " Its range check looks at the hour instead of the weekday, so that it takes weekly schedules only from 1 to 7 o'clock."
+        reason = say(
+            " Its range check looks at the hour instead of the weekday, so that it takes weekly schedules only from 1 to 7 o'clock."
+        )
     elif "" in text.split(" "):
-        reason = " It allows exactly one blank between the fields and none around them."
-    return f'Stalwart refuses this: "{error}". It would use its default `{default}` instead.{reason}'
+        reason = say(" It allows exactly one blank between the fields and none around them.")
+    return say(
+        'Stalwart refuses this: "%(error)s". It would use its default `%(default)s` instead.%(reason)s',
+        error=error,
+        default=default,
+        reason=reason,
+    )
 
 
 def _weekday_note(weekday: int, hour: int, minute: int, version: str) -> Note:
     if 1 <= weekday <= 7:
         return Note(
             "misfires",
-            f"Stalwart itself runs this today, whatever the weekday, if {hour:02}:{minute:02} is still ahead when it starts; if the time "
-            f"has passed and {WEEKDAYS[weekday - 1]} comes later in the week, it skips that week. From the second run on it is right.",
+            say(
+                "Stalwart itself runs this today, whatever the weekday, if %(hour)s:%(minute)s is still ahead when "
+                "it starts; if the time has passed and %(weekdays)s comes later in the week, it skips that week. "
+                "From the second run on it is right.",
+                hour=f"{hour:02}",
+                minute=f"{minute:02}",
+                weekdays=WEEKDAYS[weekday - 1],
+            ),
         )
     if weekday:
         index = (weekday - 1) % 7
-        effect = f"accepts the weekday {weekday}, which does not exist, and runs on a {WEEKDAYS[index]} every {6 - index + weekday} days"
+        effect = say(
+            "accepts the weekday %(weekday)s, which does not exist, and runs on a %(weekdays)s every %(index)s days",
+            weekday=weekday,
+            weekdays=WEEKDAYS[index],
+            index=6 - index + weekday,
+        )
     elif version in ("0.10", "0.11"):
-        effect = "accepts the weekday 0 as Sunday, and its purge task crashes at the first run"
+        effect = say("accepts the weekday 0 as Sunday, and its purge task crashes at the first run")
     else:
-        effect = "accepts the weekday 0 as Sunday"
-    return Note("accepts", f"Stalwart {effect}. Write 1 (Monday) to 7 (Sunday).")
+        effect = say("accepts the weekday 0 as Sunday")
+    return Note("accepts", say("Stalwart %(effect)s. Write 1 (Monday) to 7 (Sunday).", effect=effect))
 
 
 def _fields_differ(text: str, canonical: Cron) -> bool:

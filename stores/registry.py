@@ -16,6 +16,7 @@ from stores import sight
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, UnknownStore
 from stores.models import DefaultLookupStore, HttpLookup, Store
+from stores.texts import say
 from stores.types import Clock
 
 M = TypeVar("M", bound=Model)
@@ -48,15 +49,21 @@ def backend_class(type_name: str) -> type[Backend]:
     """The class that serves a type. Raises NotSupported naming the type, or the driver that has to be installed."""
     target = BACKENDS.get(type_name.lower())
     if target is None:
-        raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept; nothing else can be done.")
+        raise NotSupported(
+            say("Stores of type %(type_name)s are not supported yet.", type_name=type_name),
+            say("The definition is kept; nothing else can be done."),
+        )
     module, _, name = target.partition(":")
     try:
         found: type[Backend] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name == module:
-            raise NotSupported(f"Stores of type {type_name} are not supported yet.", "The definition is kept.") from None
+            raise NotSupported(
+                say("Stores of type %(type_name)s are not supported yet.", type_name=type_name), say("The definition is kept.")
+            ) from None
         raise NotSupported(
-            f"Stores of type {type_name} need the Python package {error.name}.", f"Install it: pip install {error.name}"
+            say("Stores of type %(type_name)s need the Python package %(error)s.", type_name=type_name, error=error.name),
+            say("Install it: pip install %(error)s", error=error.name),
         ) from None
     assert issubclass(found, Backend)
     return found
@@ -87,13 +94,21 @@ def _macro(setting: str, kind: str, name: str) -> str:
     if kind == "env":
         found = os.environ.get(name)
         if found is None:
-            raise BadConfig(f"{setting} needs the environment variable {name}, which is not set.", "Set it for kvadmin.", setting)
+            raise BadConfig(
+                say("%(setting)s needs the environment variable %(name)s, which is not set.", setting=setting, name=name),
+                say("Set it for kvadmin."),
+                setting,
+            )
         return found
     try:
         return Path(name.removeprefix("//")).read_text()
     except (OSError, UnicodeDecodeError) as error:
         why = type(error).__name__
-        raise BadConfig(f"{setting} needs the file {name}: {why}.", "Make it readable for kvadmin's user.", setting) from None
+        raise BadConfig(
+            say("%(setting)s needs the file %(name)s: %(why)s.", setting=setting, name=name, why=why),
+            say("Make it readable for kvadmin's user."),
+            setting,
+        ) from None
 
 
 def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
@@ -102,7 +117,7 @@ def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
     Raises NotSupported, BadConfig, and whatever the backend says on its first use.
     """
     if not store.enabled:
-        raise NotSupported(f"Store {store.id} is switched off.", "Switch it on in its settings.")
+        raise NotSupported(say("Store %(store_id)s is switched off.", store_id=store.id), say("Switch it on in its settings."))
     settings = resolve_macros(store.settings)
     backend_type = backend_class(store.type)
     return backend_type(settings, version=store.effective_version, clock=clock, **_extras(store, clock))
@@ -147,9 +162,17 @@ def open_members(type_name: str, settings: Mapping[str, str], *, clock: Clock = 
 def _member(store_id: str, setting: str) -> Store:
     store = Store.objects.filter(pk=store_id).first()
     if store is None:
-        raise BadConfig(f"{setting} names {store_id}, and there is no such store.", "Define that store first.", setting)
+        raise BadConfig(
+            say("%(setting)s names %(store_id)s, and there is no such store.", setting=setting, store_id=store_id),
+            say("Define that store first."),
+            setting,
+        )
     if store.type in MEMBERS:
-        raise BadConfig(f"{setting} names {store_id}, which is itself made of other stores.", "Name those stores instead.", setting)
+        raise BadConfig(
+            say("%(setting)s names %(store_id)s, which is itself made of other stores.", setting=setting, store_id=store_id),
+            say("Name those stores instead."),
+            setting,
+        )
     return store
 
 
@@ -172,9 +195,9 @@ def find_store(store_id: str) -> Store:
     if not store_id:
         row = DefaultLookupStore.objects.select_related("store").first()
         if row is None or not sight.current().sees(row.store_id):
-            raise UnknownStore("There is no default lookup store.", "Define a store first.")
+            raise UnknownStore(say("There is no default lookup store."), say("Define a store first."))
         return row.store
     store = Store.objects.filter(pk=store_id).first() if sight.current().sees(store_id) else None
     if store is None:
-        raise UnknownStore(f"There is no store with the id {store_id}.", "The ids are listed under Settings.")
+        raise UnknownStore(say("There is no store with the id %(store_id)s.", store_id=store_id), say("The ids are listed under Settings."))
     return store

@@ -46,8 +46,8 @@ class Text(str):
         return Text, (self.template, self.values, self.many, self.number)
 
 
-def text(template: str, **values: object) -> Text:
-    """`text("Store %(id)s does not answer.", id="redis1")`. The template has to be a literal: the catalogs are made from the source."""
+def say(template: str, **values: object) -> Text:
+    """`say("Store %(id)s does not answer.", id="redis1")`. The template has to be a literal: the catalogs are made from the source."""
     return Text(template, values)
 
 

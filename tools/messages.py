@@ -5,7 +5,7 @@
     python3 tools/messages.py --check    change nothing; status 1 when a file would change
 
 Needs Babel and no gettext tools. Texts come from `{% translate %}`, `{% blocktranslate %}` and `_("…")` in templates, from calls
-of gettext's functions and of `stores.texts.text` in Python, from the words that are counted (`|times:"key"`, `plural(n, "key")`,
+of gettext's functions and of `stores.texts.say` in Python, from the words that are counted (`|times:"key"`, `plural(n, "key")`,
 `counted(n, "key")`), and from the table of key classes.
 """
 
@@ -30,7 +30,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LOCALE: Final = ROOT / "locale"
 LANGUAGES: Final = ("de", "fr", "es", "zh_Hans")
 KEYWORDS: Final = {
-    "_": "s", "gettext": "s", "gettext_lazy": "s", "text": "s", "ngettext": "sp", "ngettext_lazy": "sp",
+    "_": "s", "gettext": "s", "gettext_lazy": "s", "say": "s", "ngettext": "sp", "ngettext_lazy": "sp",
     "pgettext": "cs", "pgettext_lazy": "cs",
 }  # fmt: skip
 """Functions of Python and what their first arguments are: singular, plural, context."""
@@ -105,7 +105,7 @@ def _of_python(path: Path) -> Iterator[Found]:
         if called in COUNTING and len(texts) > 1 and texts[1]:
             yield _counted(texts[1], texts[2] if len(texts) > 2 else "", name)
         shape = KEYWORDS.get(bare, "")
-        if not shape or not texts or (not texts[0] and bare in ("text", "_", "gettext")):
+        if not shape or not texts or (not texts[0] and bare in ("say", "_", "gettext")):
             continue
         given = dict(zip(shape, texts, strict=False))
         yield Found(given["s"], given.get("p", ""), given.get("c"), tuple(_notes(lines, node.lineno)), name)

@@ -13,6 +13,7 @@ from stores.models.alert import AlertKind, AlertRule
 from stores.services import history, runs
 from stores.services.filters import CUSTOM
 from stores.services.pulse import ask
+from stores.texts import say
 
 LEAST_GROWTH: Final = 100
 """Keys a day under which growth is no matter, whatever its share."""
@@ -29,14 +30,16 @@ class KindInfo:
 
 
 KINDS: Final[Mapping[str, KindInfo]] = {
-    AlertKind.BACKLOG: KindInfo("Expired keys wait for a purge", "keys", 100_000, "More expired keys than this at the last count."),
-    AlertKind.PURGE: KindInfo("A purge failed or was missed", help="The last purge of the store did not end well."),
-    AlertKind.STALE: KindInfo("The last count is too old", "hours", 6, "No count for more hours than this."),
-    AlertKind.GROWTH: KindInfo(
-        "A class grows too fast", "% a day", 50, "Keys of a class grew by more than this in a day, and by 100 at least."
+    AlertKind.BACKLOG: KindInfo(
+        say("Expired keys wait for a purge"), "keys", 100_000, say("More expired keys than this at the last count.")
     ),
-    AlertKind.DOWN: KindInfo("The store does not answer", "minutes", 2, "Silent for longer than this."),
-    AlertKind.BEAT: KindInfo("The scheduler is silent", "minutes", 5, "No sign of life of beat for longer than this."),
+    AlertKind.PURGE: KindInfo(say("A purge failed or was missed"), help=say("The last purge of the store did not end well.")),
+    AlertKind.STALE: KindInfo(say("The last count is too old"), "hours", 6, say("No count for more hours than this.")),
+    AlertKind.GROWTH: KindInfo(
+        say("A class grows too fast"), say("% a day"), 50, say("Keys of a class grew by more than this in a day, and by 100 at least.")
+    ),
+    AlertKind.DOWN: KindInfo(say("The store does not answer"), "minutes", 2, say("Silent for longer than this.")),
+    AlertKind.BEAT: KindInfo(say("The scheduler is silent"), "minutes", 5, say("No sign of life of beat for longer than this.")),
 }
 
 
@@ -62,7 +65,15 @@ def _latest(rule: AlertRule) -> Census | None:
 def _backlog(rule: AlertRule, now: datetime) -> str:
     census = _latest(rule)
     expired = int(census.total["expired"]) if census else 0
-    return f"{expired:,} expired keys wait for a purge, more than {rule.threshold:,.0f}." if expired > rule.threshold else ""
+    return (
+        say(
+            "%(expired)s expired keys wait for a purge, more than %(threshold)s.",
+            expired=f"{expired:,}",
+            threshold=f"{rule.threshold:,.0f}",
+        )
+        if expired > rule.threshold
+        else ""
+    )
 
 
 def _purge(rule: AlertRule, now: datetime) -> str:
@@ -70,7 +81,11 @@ def _purge(rule: AlertRule, now: datetime) -> str:
     last = done.exclude(state=RunState.CANCELLED).defer("log").first()
     if last is None or last.state not in (RunState.FAILED, RunState.MISSED):
         return ""
-    return f"The last purge {'failed' if last.state == RunState.FAILED else 'was missed'}: {last.error or 'no reason is on record'}"
+    return say(
+        "The last purge %(what)s: %(error)s",
+        what="failed" if last.state == RunState.FAILED else "was missed",
+        error=last.error or "no reason is on record",
+    )
 
 
 def _stale(rule: AlertRule, now: datetime) -> str:
@@ -79,7 +94,11 @@ def _stale(rule: AlertRule, now: datetime) -> str:
     if age <= timedelta(hours=rule.threshold):
         return ""
     hours = age.total_seconds() / 3600
-    return f"The last count is {hours:,.1f} hours old." if census else f"Not counted in the {hours:,.1f} hours since it was defined."
+    return (
+        say("The last count is %(hours)s hours old.", hours=f"{hours:,.1f}")
+        if census
+        else say("Not counted in the %(hours)s hours since it was defined.", hours=f"{hours:,.1f}")
+    )
 
 
 def _growth(rule: AlertRule, now: datetime) -> str:
@@ -88,9 +107,19 @@ def _growth(rule: AlertRule, now: datetime) -> str:
         wanted = not rule.class_slug or rule.class_slug == (slug or CUSTOM)
         share = 100 * grown.share if grown.share is not None else float("inf")
         if wanted and grown.per_day >= LEAST_GROWTH and share > rule.threshold:
-            title = keyclasses.CLASSES[slug].title if slug else "Your own keys"
-            percent = "from nothing" if grown.share is None else f"by {share:,.0f} %"
-            found.append((grown.per_day, f"{title} grew {percent} in a day, {grown.per_day:+,.0f} keys"))
+            title = keyclasses.CLASSES[slug].title if slug else say("Your own keys")
+            percent = say("from nothing") if grown.share is None else say("by %(share)s %%", share=f"{share:,.0f}")
+            found.append(
+                (
+                    grown.per_day,
+                    say(
+                        "%(title)s grew %(percent)s in a day, %(per_day)s keys",
+                        title=title,
+                        percent=percent,
+                        per_day=f"{grown.per_day:+,.0f}",
+                    ),
+                )
+            )
     return "; ".join(text for _, text in sorted(found, reverse=True)[:3]) + "." if found else ""
 
 
@@ -99,14 +128,14 @@ def _down(rule: AlertRule, now: datetime) -> str:
     if not store.enabled:
         return ""
     health = ask(store).health
-    return "" if health.milliseconds is not None else f"The store does not answer: {health.message or health.state}"
+    return "" if health.milliseconds is not None else say("The store does not answer: %(message)s", message=health.message or health.state)
 
 
 def _beat(rule: AlertRule, now: datetime) -> str:
     at = Heartbeat.objects.filter(pk=runs.BEAT).values_list("at", flat=True).first()
     if at is None or now - at > timedelta(minutes=rule.threshold):
-        since = f"since {at:%Y-%m-%d %H:%M} UTC" if at else "and was never seen"
-        return f"The scheduler is silent {since}: no purge and no count starts by itself."
+        since = say("since %(at)s UTC", at=f"{at:%Y-%m-%d %H:%M}") if at else say("and was never seen")
+        return say("The scheduler is silent %(since)s: no purge and no count starts by itself.", since=since)
     return ""
 
 

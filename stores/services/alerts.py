@@ -28,6 +28,7 @@ from stores.services.beatrows import purges
 from stores.services.filters import CUSTOM
 from stores.services.permissions import Permission, require
 from stores.services.webhooks import NotDelivered
+from stores.texts import say
 
 ONCE_IN: Final = timedelta(seconds=30)
 """A rule is not checked again within this time, so that two workers do not tell it twice."""
@@ -39,7 +40,7 @@ def find(rule_id: int) -> AlertRule:
     """Raises KeyNotFound."""
     rule = AlertRule.objects.select_related("store").filter(pk=rule_id).first()
     if rule is None or not sight.current().sees(rule.store_id or ""):
-        raise KeyNotFound("There is no such rule.", "It may have been deleted.")
+        raise KeyNotFound(say("There is no such rule."), say("It may have been deleted."))
     return rule
 
 
@@ -50,18 +51,18 @@ def save(actor: Actor, rule: AlertRule, *, kind: str, store: Store | None, thres
     if rule.store_id and rule.store_id != (store and store.pk):
         require(actor, Permission.CONFIGURE, rule.store_id)
     if kind not in KINDS:
-        raise BadConfig(f'There is no rule "{kind[:20]}".', f"Rules: {', '.join(KINDS)}.", "kind")
+        raise BadConfig(say('There is no rule "%(kind)s".', kind=kind[:20]), say("Rules: %(names)s.", names=", ".join(KINDS)), "kind")
     if (store is None) != (kind == AlertKind.BEAT):
-        raise BadConfig("Only the silence of the scheduler is about no store.", "Choose a store.", "store")
+        raise BadConfig(say("Only the silence of the scheduler is about no store."), say("Choose a store."), "store")
     if store is not None and kind in (AlertKind.BACKLOG, AlertKind.PURGE) and not purges(store.type):
-        raise BadConfig(f"{store.pk} expires its keys by itself.", "Choose another rule or store.", "kind")
+        raise BadConfig(say("%(store_pk)s expires its keys by itself.", store_pk=store.pk), say("Choose another rule or store."), "kind")
     addresses = _addresses(emails)
     if webhook:
         webhooks.check_url(webhook)
     if not addresses and not webhook:
-        raise BadConfig("Nobody would be told.", "Enter an e-mail address or a webhook.", "emails")
+        raise BadConfig(say("Nobody would be told."), say("Enter an e-mail address or a webhook."), "emails")
     if class_slug and class_slug != CUSTOM and class_slug not in keyclasses.CLASSES:
-        raise BadConfig(f'There is no key class "{class_slug[:40]}".', "", "class_slug")
+        raise BadConfig(say('There is no key class "%(class_slug)s".', class_slug=class_slug[:40]), "", "class_slug")
     fresh = AlertRule(pk=rule.pk, kind=kind, store=store, emails="\n".join(addresses), webhook=webhook, muted_until=rule.muted_until)
     fresh.class_slug = class_slug if kind == AlertKind.GROWTH else ""
     fresh.threshold = _threshold(kind, threshold)
@@ -84,7 +85,7 @@ def mute(actor: Actor, rule: AlertRule, hours: int) -> None:
     """Say nothing for so many hours, 0: speak again. What still fires at the end of it is told then."""
     require(actor, Permission.CONFIGURE, rule.store_id)
     if not 0 <= hours <= 24 * 366:
-        raise BadConfig("A rule can be silent for a year at most.", field="hours")
+        raise BadConfig(say("A rule can be silent for a year at most."), field="hours")
     rule.muted_until = timezone.now() + timedelta(hours=hours) if hours else None
     with transaction.atomic():
         rule.save(update_fields=["muted_until"])
@@ -94,7 +95,7 @@ def mute(actor: Actor, rule: AlertRule, hours: int) -> None:
 def send_test(actor: Actor, rule: AlertRule) -> None:
     """Send a message that says it is a test, now. Raises NotSupported with the reason where it does not arrive."""
     require(actor, Permission.CONFIGURE, rule.store_id)
-    text = "This is a test: the rule is in place and its messages arrive."
+    text = say("This is a test: the rule is in place and its messages arrive.")
     try:
         if rule.emails:
             _mail(rule, "test", text)
@@ -199,9 +200,9 @@ def _url(rule: AlertRule) -> str:
 
 def _mail(rule: AlertRule, state: str, text: str) -> None:
     if not settings.KVADMIN_EMAIL:
-        raise NotDelivered("No mail can be sent: KVADMIN_EMAIL_URL is not set.")
+        raise NotDelivered(say("No mail can be sent: KVADMIN_EMAIL_URL is not set."))
     word = {"firing": "", "recovered": "Over: ", "test": "Test: "}[state]
-    said = {"firing": text, "recovered": f"It is over. It was: {text}", "test": text}[state]
+    said = {"firing": text, "recovered": say("It is over. It was: %(text)s", text=text), "test": text}[state]
     since = f"\n\nSince {rule.bad_since:%Y-%m-%d %H:%M} UTC." if rule.bad_since else ""
     link = f"\n\n{_url(rule)}" if _url(rule) else ""
     message = EmailMessage(f"[kvadmin] {word}{title(rule)}", f"{said}{since}{link}\n", settings.DEFAULT_FROM_EMAIL, rule.emails.split())
@@ -209,7 +210,7 @@ def _mail(rule: AlertRule, state: str, text: str) -> None:
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
-        raise NotDelivered(f"The mail was not sent: {type(error).__name__}.") from None
+        raise NotDelivered(say("The mail was not sent: %(name)s.", name=type(error).__name__)) from None
 
 
 def _addresses(text: str) -> list[str]:
@@ -218,9 +219,11 @@ def _addresses(text: str) -> list[str]:
         try:
             validate_email(address)
         except ValidationError:
-            raise BadConfig(f'"{address[:80]}" is no e-mail address.', "Write one address a line.", "emails") from None
+            raise BadConfig(
+                say('"%(address)s" is no e-mail address.', address=address[:80]), say("Write one address a line."), "emails"
+            ) from None
     if len(found) > 20:
-        raise BadConfig("More than 20 addresses.", "Use a mailing list.", "emails")
+        raise BadConfig(say("More than 20 addresses."), say("Use a mailing list."), "emails")
     return found
 
 
@@ -231,7 +234,7 @@ def _threshold(kind: str, number: float | None) -> float:
     if number is None:
         return info.default
     if not 0 <= number <= 1e12:
-        raise BadConfig("The limit is out of range.", f"Enter {info.unit}, 0 or more.", "threshold")
+        raise BadConfig(say("The limit is out of range."), say("Enter %(unit)s, 0 or more.", unit=info.unit), "threshold")
     return number
 
 

@@ -14,9 +14,10 @@ from stores.registry import backend_class
 from stores.services import audit, census
 from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
+from stores.texts import say
 
-INTERVALS: Final = ((0, "Only on request"), (15, "Every 15 minutes"), (60, "Every hour"), (180, "Every 3 hours"), (720, "Every 12 hours"),
-                    (1440, "Every day"), (10080, "Every week"))  # fmt: skip
+INTERVALS: Final = ((0, say("Only on request")), (15, say("Every 15 minutes")), (60, say("Every hour")), (180, say("Every 3 hours")), (720, say("Every 12 hours")),
+                    (1440, say("Every day")), (10080, say("Every week")))  # fmt: skip
 """Minutes, and what to call them."""
 LEAST_REST: Final = 20
 """A count that took so long rests at least 20 times as long: counting takes at most about 5 % of the time."""
@@ -26,7 +27,7 @@ def set_interval(actor: Actor, store: Store, minutes: int) -> None:
     """Count a store this often by itself, 0 for only on request; writes the audit. Raises BadConfig(field="minutes")."""
     require(actor, Permission.CONFIGURE, store)
     if minutes not in dict(INTERVALS):
-        raise BadConfig(f"{minutes} minutes is no interval of counts.", "Choose one of the list.", "minutes")
+        raise BadConfig(say("%(minutes)s minutes is no interval of counts.", minutes=minutes), say("Choose one of the list."), "minutes")
     if minutes == store.census_minutes:
         return
     before, store.census_minutes = store.census_minutes, minutes

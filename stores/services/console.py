@@ -20,6 +20,7 @@ from stores.expressions.ifblocks import BlockError, evaluate_block, load
 from stores.expressions.sieve import SieveContext, compile_script, run_script
 from stores.models import Store
 from stores.services.lookup import Lookups, unknown_note
+from stores.texts import say
 
 Answer = TypeVar("Answer")
 Variables = Mapping[str, Value]
@@ -104,13 +105,13 @@ class StoreLookups:
         return self._ask("counter_get", store, found, key, lambda: self.lookups.counter_get(found.id, key.encode()), bool)
 
     def sql_query(self, store: str, sql: str, binds: list[Value]) -> list[list[Value]] | int:
-        raise EvalError("sql_query is off here: it would run against the mail server's database.")
+        raise EvalError(say("sql_query is off here: it would run against the mail server's database."))
 
     def dns_query(self, name: str, record: str) -> Value:
-        raise EvalError("dns_query is off here: the answer would come from this machine's resolver, not the mail server's.")
+        raise EvalError(say("dns_query is off here: the answer would come from this machine's resolver, not the mail server's."))
 
     def is_local(self, what: str, directory: str, value: str) -> bool:
-        raise EvalError(f"{what} is off here: kvadmin does not know the mail server's directory.")
+        raise EvalError(say("%(what)s is off here: kvadmin does not know the mail server's directory.", what=what))
 
     def setting(self, key: str) -> Value:
         return self.settings.get(key, "")
@@ -141,7 +142,7 @@ class StoreLookups:
 
     def in_list(self, store: str, key: str) -> bool | None:
         if not self.has_list(store):
-            self.notes.append(f"The list {store} is no store; Stalwart treats the value as not contained.")
+            self.notes.append(say("The list %(store)s is no store; Stalwart treats the value as not contained.", store=store))
             return None
         try:
             return self.exists(store, key)
@@ -162,7 +163,7 @@ class StoreLookups:
 
     def _need_writes(self, function: str) -> None:
         if not self.allow_writes:
-            raise EvalError(f"{function} would write; writes are switched off for this evaluation.")
+            raise EvalError(say("%(function)s would write; writes are switched off for this evaluation.", function=function))
 
     def _read(self, store: Store, key: str) -> Value:
         found = self.lookups.answer(store.id, key.encode())
@@ -172,8 +173,8 @@ class StoreLookups:
         try:
             return self.lookups.store(store)
         except UnknownStore:
-            self._say(f"There is no store {store}; Stalwart logs an error and the call yields empty text.")
-            raise EvalError(f"There is no store with the id {store}.") from None
+            self._say(say("There is no store %(store)s; Stalwart logs an error and the call yields empty text.", store=store))
+            raise EvalError(say("There is no store with the id %(store)s.", store=store)) from None
         except StoreError as error:
             raise EvalError(str(error)) from None
 
@@ -189,11 +190,11 @@ class StoreLookups:
 
     def _instead_of(self, store: str) -> Store | None:
         if not store:
-            raise EvalError("There is no default lookup store.")
+            raise EvalError(say("There is no default lookup store."))
         if self.version == "0.16":
-            self._say(f"There is no store {store}. {unknown_note(store, self.version)}")
+            self._say(say("There is no store %(store)s. %(store_2)s", store=store, store_2=unknown_note(store, self.version)))
             return None
-        self._say(f"There is no store {store}. {unknown_note(store, self.version)}")
+        self._say(say("There is no store %(store)s. %(store_2)s", store=store, store_2=unknown_note(store, self.version)))
         return self._store("")
 
     def _say(self, note: str) -> None:
@@ -270,7 +271,7 @@ def evaluate_setting(
     def run() -> Value | None:
         block = load(key, keys, lambda text: parse(text, dialect(version), names))
         if block is None:
-            raise ParseError(f"There is no setting {key}.")
+            raise ParseError(say("There is no setting %(key)s.", key=key))
         return evaluate_block(block, context)
 
     return _result(run, bound)
@@ -293,12 +294,16 @@ def _result(run: Callable[[], Value | None], bound: StoreLookups) -> Result:
 def setting_in(keys: Mapping[str, str], wanted: str, faults: Sequence[str] = ()) -> str:
     """The setting of flattened keys that is meant: the named one, else the only one. Raises BadConfig for faults and for none."""
     if faults:
-        raise BadConfig(" ".join(faults), "Write it as in Stalwart's configuration.", "source")
+        raise BadConfig(" ".join(faults), say("Write it as in Stalwart's configuration."), "source")
     bases = sorted({setting_of(name) for name in keys})
     if wanted and wanted not in bases:
-        raise BadConfig(f'There is no setting "{wanted}" in this text.', f"Settings: {', '.join(bases[:20]) or 'none'}.", "key")
+        raise BadConfig(
+            say('There is no setting "%(wanted)s" in this text.', wanted=wanted),
+            say("Settings: %(names)s.", names=", ".join(bases[:20]) or "none"),
+            "key",
+        )
     if not wanted and len(bases) != 1:
-        raise BadConfig(f"The text holds {len(bases)} settings.", "Name one as key.", "key")
+        raise BadConfig(say("The text holds %(count)s settings.", count=len(bases)), say("Name one as key."), "key")
     return wanted or bases[0]
 
 

@@ -16,6 +16,7 @@ from stores.services.actor import Actor
 from stores.services.health import Health, health, test_connection, test_store
 from stores.services.permissions import Permission, require
 from stores.services.store_checks import Entries, checked_entries, checked_id, checked_version
+from stores.texts import say
 
 __all__ = [
     "Entries",
@@ -141,7 +142,9 @@ def create_store(
                 _point_default(store)
             audit.record(actor, "store-add", store, after=_summary(store))
     except IntegrityError:
-        raise BadConfig(f"There is already a store with the id {id}.", "Choose another id, or change that store.", "id") from None
+        raise BadConfig(
+            say("There is already a store with the id %(id)s.", id=id), say("Choose another id, or change that store."), "id"
+        ) from None
     return store
 
 
@@ -189,10 +192,14 @@ def delete_store(actor: Actor, store: Store, new_default: str = "") -> None:
     """
     require(actor, Permission.CONFIGURE, store)
     if Run.objects.filter(store=store, state__in=ACTIVE_STATES).exists():
-        raise Busy(f"A run on store {store.id} is not finished.", "Cancel it or wait for its end.")
+        raise Busy(say("A run on store %(store_id)s is not finished.", store_id=store.id), say("Cancel it or wait for its end."))
     users = [other.id for other in Store.objects.exclude(pk=store.pk) if store.id in referenced_ids(other)]
     if users:
-        raise BadConfig(f"Store {store.id} is used by {', '.join(users)}.", "Change or delete those stores first.", "id")
+        raise BadConfig(
+            say("Store %(store_id)s is used by %(names)s.", store_id=store.id, names=", ".join(users)),
+            say("Change or delete those stores first."),
+            "id",
+        )
     with transaction.atomic():
         if default_id() == store.id:
             _replace_default(store, new_default)
@@ -231,7 +238,11 @@ def referenced_ids(store: Store) -> set[str]:
 
 def _settings_for(type_name: str, settings: Mapping[str, str], allow_unsupported: bool) -> dict[str, str]:
     if type_name not in BACKENDS and not allow_unsupported:
-        raise BadConfig(f'There is no store type "{type_name}".', f"Types: {', '.join(sorted(BACKENDS))}.", "type")
+        raise BadConfig(
+            say('There is no store type "%(type_name)s".', type_name=type_name),
+            say("Types: %(names)s.", names=", ".join(sorted(BACKENDS))),
+            "type",
+        )
     if allow_unsupported and not _supported(type_name):
         return {name: value for name, value in settings.items() if value}
     return store_settings.checked_settings(type_name, settings)
@@ -270,7 +281,11 @@ def _replace_default(store: Store, new_default: str) -> None:
     chosen = others.filter(pk=new_default).first() if new_default else None
     if chosen is None:
         known = ", ".join(others.values_list("pk", flat=True))
-        raise BadConfig(f"{store.id} is the default lookup store.", f"Choose the new default: {known}.", "new_default")
+        raise BadConfig(
+            say("%(store_id)s is the default lookup store.", store_id=store.id),
+            say("Choose the new default: %(known)s.", known=known),
+            "new_default",
+        )
     _point_default(chosen)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from django.utils import timezone
 
 from stores.errors import BadConfig
+from stores.texts import say
 from stores.types import KEEP, Keep
 
 MINUTE: Final = 60
@@ -30,7 +31,7 @@ _UNITS: Final = {
 _PART: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*(?:,|and\b)?", re.ASCII)
 _ABSOLUTE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CLOCK: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])\Z")
-_FORMS: Final = 'Write a duration such as "90", "1h30m" or "2 days", a time such as "2030-01-31 18:00", or "never".'
+_FORMS: Final = say('Write a duration such as "90", "1h30m" or "2 days", a time such as "2030-01-31 18:00", or "never".')
 
 
 def parse_duration(text: str, field: str = "expiry") -> int:
@@ -42,10 +43,10 @@ def parse_duration(text: str, field: str = "expiry") -> int:
         match = _PART.match(rest)
         unit = _UNITS.get(match[2]) if match else None
         if match is None or unit is None:
-            raise BadConfig(f'"{text}" is not a duration.', _FORMS, field)
+            raise BadConfig(say('"%(text)s" is not a duration.', text=text), _FORMS, field)
         total, found, rest = total + float(match[1]) * unit, found + 1, rest[match.end() :]
     if not found:
-        raise BadConfig("The duration is empty.", _FORMS, field)
+        raise BadConfig(say("The duration is empty."), _FORMS, field)
     return _bounded(round(total), text, field)
 
 
@@ -62,9 +63,9 @@ def parse_expiry(text: str, now: float, zone: tzinfo | None = None, field: str =
         return None
     at = _moment(words, now, zone or timezone.get_default_timezone(), field)
     if at <= now:
-        raise BadConfig(f'"{text}" is not in the future.', "Give a later time, or delete the key.", field)
+        raise BadConfig(say('"%(text)s" is not in the future.', text=text), say("Give a later time, or delete the key."), field)
     if at > LAST_MOMENT:
-        raise BadConfig(f'"{text}" lies after the year 9999.', 'Write "never" for a key that should stay.', field)
+        raise BadConfig(say('"%(text)s" lies after the year 9999.', text=text), say('Write "never" for a key that should stay.'), field)
     return at
 
 
@@ -72,7 +73,7 @@ def next_time(text: str, now: datetime | None = None) -> datetime:
     """The next moment at which the server's clock shows "06:00". Raises BadConfig(field="until") for what is no time of day."""
     match = _CLOCK.match(text.strip())
     if match is None:
-        raise BadConfig(f'"{text}" is not a time of day.', "Write it as 06:00.", "until")
+        raise BadConfig(say('"%(text)s" is not a time of day.', text=text), say("Write it as 06:00."), "until")
     zone = timezone.get_default_timezone()
     local = (now or timezone.now()).astimezone(zone)
     at = local.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0)
@@ -89,7 +90,7 @@ def in_words(seconds: float) -> str:
             rest %= unit
         elif parts:
             break
-    return " ".join(parts) or "less than 1 s"
+    return " ".join(parts) or say("less than 1 s")
 
 
 def _moment(words: str, now: float, zone: tzinfo, field: str) -> int:
@@ -101,7 +102,7 @@ def _moment(words: str, now: float, zone: tzinfo, field: str) -> int:
     try:
         at = datetime.fromisoformat(words)
     except ValueError:
-        raise BadConfig(f'"{words}" is not a time.', _FORMS, field) from None
+        raise BadConfig(say('"%(words)s" is not a time.', words=words), _FORMS, field) from None
     return int((at if at.tzinfo else _local(at, zone, field)).timestamp())
 
 
@@ -110,11 +111,17 @@ def _local(at: datetime, zone: tzinfo, field: str) -> datetime:
     local = at.replace(tzinfo=zone)
     back = local.astimezone(UTC).astimezone(zone)
     if back.replace(tzinfo=None) != at:
-        raise BadConfig(f"{at:%Y-%m-%d %H:%M} does not exist in {zone}: the clock changes.", "Give a time an hour later.", field)
+        raise BadConfig(
+            say("%(at)s does not exist in %(zone)s: the clock changes.", at=f"{at:%Y-%m-%d %H:%M}", zone=zone),
+            say("Give a time an hour later."),
+            field,
+        )
     return local
 
 
 def _bounded(seconds: int, text: str, field: str) -> int:
     if seconds > LAST_MOMENT:
-        raise BadConfig(f'"{text}" is longer than any date allows.', 'Write "never" for a key that should stay.', field)
+        raise BadConfig(
+            say('"%(text)s" is longer than any date allows.', text=text), say('Write "never" for a key that should stay.'), field
+        )
     return seconds

@@ -16,6 +16,7 @@ from stores.services.browse import read_key
 from stores.services.rows import Row, same_row
 from stores.services.trash_rows import DELETED, OVERWRITTEN
 from stores.services.writing import Writing, writing
+from stores.texts import say
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep, Kind
 
 _CHUNK: Final = 200
@@ -148,7 +149,7 @@ def expected_from_etag(store: Store, key: bytes, etag: str) -> Entry:
     """The stored entry, when it still is the one with this etag (of a Row's entry). Raises Conflict with the present row."""
     row = read_key(store, key)
     if row is None:
-        raise Conflict("The key is gone.", None)
+        raise Conflict(say("The key is gone."), None)
     if row.entry.etag != etag:
         raise Conflict(current=row.entry)
     return row.entry
@@ -156,7 +157,7 @@ def expected_from_etag(store: Store, key: bytes, etag: str) -> Entry:
 
 def no_key() -> KeyNotFound:
     """What to say of a key that is not there."""
-    return KeyNotFound("There is no such key.", "It may have expired or been deleted; look at the list again.")
+    return KeyNotFound(say("There is no such key."), say("It may have expired or been deleted; look at the list again."))
 
 
 def _kept(expires: int | Keep | None, seen: Entry | None) -> int | Keep | None:
@@ -198,9 +199,9 @@ def _planned(at: Writing, key: bytes, expect: Expected | str) -> DeleteOutcome |
     except StoreError as error:
         return DeleteOutcome(key, "failed", str(error))
     if seen is None:
-        return DeleteOutcome(key, "gone", "The key no longer exists.")
+        return DeleteOutcome(key, "gone", say("The key no longer exists."))
     if not _as_expected(at, seen, expect):
-        return DeleteOutcome(key, "changed", "The key has changed since it was read.")
+        return DeleteOutcome(key, "changed", say("The key has changed since it was read."))
     trash = at.trash_row(seen, DELETED)
     assert trash is not None
     return _Removal(key, seen, trash, at.note(key, "delete", seen), DeleteOutcome(key, "failed"))
@@ -216,7 +217,7 @@ def _removed(at: Writing, removal: _Removal) -> DeleteOutcome:
     try:
         gone = at.backend.delete(removal.key, removal.seen) is None
     except Conflict:
-        return DeleteOutcome(removal.key, "changed", "The key has changed since it was read.")
+        return DeleteOutcome(removal.key, "changed", say("The key has changed since it was read."))
     except StoreError as error:
         return DeleteOutcome(removal.key, "failed", str(error))
-    return DeleteOutcome(removal.key, "gone", "The key no longer exists.") if gone else DeleteOutcome(removal.key, "deleted")
+    return DeleteOutcome(removal.key, "gone", say("The key no longer exists.")) if gone else DeleteOutcome(removal.key, "deleted")

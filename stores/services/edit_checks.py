@@ -11,6 +11,7 @@ from stores.errors import BadConfig, NotSupported
 from stores.services.durations import LAST_MOMENT
 from stores.services.rows import integer, settle
 from stores.services.writing import Writing
+from stores.texts import say
 from stores.types import KEEP, Entry, Keep, Kind
 
 LOWEST: Final = -(1 << 63)
@@ -21,7 +22,11 @@ def key(backend: Backend, key: bytes) -> None:
     """Not longer than the store takes."""
     longest = backend.capabilities.max_key
     if len(key) > longest:
-        raise BadConfig(f"The key has {len(key)} bytes; {backend.LABEL} takes at most {longest}.", "Shorten the key.", "key")
+        raise BadConfig(
+            say("The key has %(count)s bytes; %(label)s takes at most %(longest)s.", count=len(key), label=backend.LABEL, longest=longest),
+            say("Shorten the key."),
+            "key",
+        )
 
 
 def expiry(backend: Backend, expires: int | Keep | None) -> None:
@@ -31,31 +36,44 @@ def expiry(backend: Backend, expires: int | Keep | None) -> None:
     if not backend.capabilities.expiry:
         raise NotSupported(backend.capabilities.why.get("expiry", f"{backend.LABEL} has no expiry times."))
     if int(expires) <= time.time():
-        raise BadConfig("The expiry is not in the future.", "Give a later time, or delete the key.", "expiry")
+        raise BadConfig(say("The expiry is not in the future."), say("Give a later time, or delete the key."), "expiry")
     if int(expires) > LAST_MOMENT:
-        raise BadConfig("The expiry lies after the year 9999.", "Choose never for a key that should stay.", "expiry")
+        raise BadConfig(say("The expiry lies after the year 9999."), say("Choose never for a key that should stay."), "expiry")
 
 
 def number(number: int) -> None:
     """A signed 64-bit integer."""
     if not LOWEST <= number <= HIGHEST:
-        raise BadConfig(f"{number} does not fit into 64 bits.", f"Give a number from {LOWEST} to {HIGHEST}.", "counter")
+        raise BadConfig(
+            say("%(number)s does not fit into 64 bits.", number=number),
+            say("Give a number from %(lowest)s to %(highest)s.", lowest=LOWEST, highest=HIGHEST),
+            "counter",
+        )
 
 
 def value(at: Writing, key: bytes, value: bytes, seen: Entry | None) -> None:
     """Fits the store, and is not put where Stalwart keeps a counter or a lock."""
     longest = at.backend.capabilities.max_value
     if len(value) > longest:
-        raise BadConfig(f"The value has {len(value)} bytes; {at.backend.LABEL} takes at most {longest}.", "Shorten the value.", "value")
+        raise BadConfig(
+            say(
+                "The value has %(count)s bytes; %(label)s takes at most %(longest)s.",
+                count=len(value),
+                label=at.backend.LABEL,
+                longest=longest,
+            ),
+            say("Shorten the value."),
+            "value",
+        )
     kind = Kind.UNKNOWN if seen is None else settle(seen, at.version, at.kind)[1].kind
     wanted = _kind_of_class(at, key)
     if kind is Kind.COUNTER or (wanted is Kind.COUNTER and seen is None):
         if at.kind != "redis":
-            raise NotSupported("This key is a counter.", "Set its number instead of a value.")
+            raise NotSupported(say("This key is a counter."), say("Set its number instead of a value."))
         if integer(value) is None:
-            raise BadConfig("This key is a counter; its value is a whole number.", "Write digits only.", "value")
+            raise BadConfig(say("This key is a counter; its value is a whole number."), say("Write digits only."), "value")
     if Kind.LOCK in (kind, wanted) and at.kind == "data" and value:
-        raise BadConfig("This key is a lock; a lock has no value.", "Leave the value empty.", "value")
+        raise BadConfig(say("This key is a lock; a lock has no value."), say("Leave the value empty."), "value")
 
 
 def counter(at: Writing, key: bytes, seen: Entry | None) -> None:
@@ -65,9 +83,9 @@ def counter(at: Writing, key: bytes, seen: Entry | None) -> None:
         if at.kind == "redis" and kind is not Kind.LOCK and integer(seen.value) is not None:
             return
         if kind is not Kind.COUNTER:
-            raise NotSupported("This key holds a value, not a counter.", "Delete it first; it goes to the trash.")
+            raise NotSupported(say("This key holds a value, not a counter."), say("Delete it first; it goes to the trash."))
     elif _kind_of_class(at, key) in (Kind.VALUE, Kind.LOCK):
-        raise NotSupported("Keys of this class hold values, not counters.", "Check the key's first byte.")
+        raise NotSupported(say("Keys of this class hold values, not counters."), say("Check the key's first byte."))
 
 
 def _kind_of_class(at: Writing, key: bytes) -> Kind | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from stores import keyclasses
 from stores.errors import BadConfig
 from stores.services.durations import parse_duration
+from stores.texts import say
 from stores.types import ALL_KEYS, Entry, KeyRange, Kind
 
 CUSTOM: Final = "custom"
@@ -157,7 +158,7 @@ def parse_hex(text: str, field: str) -> bytes:
     """Bytes of hex digits, blanks and a leading 0x allowed. Raises BadConfig."""
     match = _HEX.match("".join(text.split()))
     if match is None:
-        raise BadConfig(f'"{text}" is not hex.', "Write two hex digits for each byte, such as 05cb00.", field)
+        raise BadConfig(say('"%(text)s" is not hex.', text=text), say("Write two hex digits for each byte, such as 05cb00."), field)
     return bytes.fromhex(match[1])
 
 
@@ -228,28 +229,34 @@ def _disjoint(prefixes: set[bytes]) -> list[bytes]:
 def _class(text: str) -> str:
     if not text or text == CUSTOM or text in keyclasses.CLASSES:
         return text
-    raise BadConfig(f'There is no key class "{text}".', f"Classes: {', '.join([*sorted(keyclasses.CLASSES), CUSTOM])}.", "class")
+    raise BadConfig(
+        say('There is no key class "%(text)s".', text=text),
+        say("Classes: %(names)s.", names=", ".join([*sorted(keyclasses.CLASSES), CUSTOM])),
+        "class",
+    )
 
 
 def _kind(text: str) -> Kind | None:
     try:
         return Kind(text) if text else None
     except ValueError:
-        raise BadConfig(f'There is no kind "{text}".', f"Kinds: {', '.join(Kind)}.", "kind") from None
+        raise BadConfig(say('There is no kind "%(text)s".', text=text), say("Kinds: %(names)s.", names=", ".join(Kind)), "kind") from None
 
 
 def _expiry(text: str) -> Expiry:
     for name in get_args(Expiry):
         if text == name:
             return name  # type: ignore[no-any-return]
-    raise BadConfig(f'"{text}" is no expiry filter.', "Use expired, live or never.", "expiry")
+    raise BadConfig(say('"%(text)s" is no expiry filter.', text=text), say("Use expired, live or never."), "expiry")
 
 
 def _glob(text: str) -> str:
     try:
         _pattern(text)
     except re.error:
-        raise BadConfig(f'"{text}" is not a glob.', "Use *, ? and [a-z]; quote others with a backslash.", "match") from None
+        raise BadConfig(
+            say('"%(text)s" is not a glob.', text=text), say("Use *, ? and [a-z]; quote others with a backslash."), "match"
+        ) from None
     return text
 
 
@@ -263,14 +270,14 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"-?[0-9]{1,19}", text):
-        raise BadConfig(f'"{text}" is not a whole number.', "", name)
+        raise BadConfig(say('"%(text)s" is not a whole number.', text=text), "", name)
     return int(text)
 
 
 def _flag(query: Mapping[str, str], name: str) -> bool:
     text = query.get(name, "").strip()
     if text not in ("", "1"):
-        raise BadConfig(f'"{text}" is neither on nor off.', "Write 1, or leave it out.", name)
+        raise BadConfig(say('"%(text)s" is neither on nor off.', text=text), say("Write 1, or leave it out."), name)
     return bool(text)
 
 

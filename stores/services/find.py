@@ -26,6 +26,7 @@ from stores.services.limits import Limits
 from stores.services.rows import Row, decoded_row, json_row, settle, store_kind
 from stores.services.traces import CODES, Hunt, hunt, meanings
 from stores.services.walking import Position, Walk
+from stores.texts import say
 from stores.types import Clock, Entry
 
 BUDGET_SECONDS: Final = 1.0
@@ -136,9 +137,13 @@ def checked(subject: str) -> str:
     """The subject without outer blanks. Raises BadConfig(field="subject")."""
     text = subject.strip()
     if not text:
-        raise BadConfig("Nothing to look for.", "Give an address, a login, a domain, a Message-ID or a queue id.", "subject")
+        raise BadConfig(say("Nothing to look for."), say("Give an address, a login, a domain, a Message-ID or a queue id."), "subject")
     if len(text) > LONGEST_SUBJECT:
-        raise BadConfig("The text is too long to look for.", f"At most {LONGEST_SUBJECT} characters.", "subject")
+        raise BadConfig(
+            say("The text is too long to look for."),
+            say("At most %(longest_subject)s characters.", longest_subject=LONGEST_SUBJECT),
+            "subject",
+        )
     return text
 
 
@@ -185,7 +190,7 @@ class _Look:
         why = self.why(settled.key, slug)
         row = decoded_row(settled, self.version, self.kind, self.now)
         if not why and slug == CODES and row.decoded.fields.get("account_id") in self.hunt.accounts:
-            why = "sign-in code of this account"
+            why = say("sign-in code of this account")
         if why:
             self.found.setdefault(settled.key, Finding(self.store_id, row, why))
 
@@ -205,6 +210,6 @@ def unsealed(cursor: str, text: str) -> dict[str, Position]:
     except (InvalidToken, ValueError, UnicodeEncodeError):
         kept, positions = None, {}
     if kept != text:
-        raise CursorLost("This link does not go on with this search.", "Search again from the start.")
+        raise CursorLost(say("This link does not go on with this search."), say("Search again from the start."))
     found: dict[str, Position] = positions
     return found

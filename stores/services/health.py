@@ -14,6 +14,7 @@ from stores.registry import MEMBERS, open_members, open_store, resolve_macros
 from stores.services import store_settings
 from stores.services.access import detect_version
 from stores.services.store_checks import STATIC, Entries, checked_version
+from stores.texts import say
 from stores.types import Check, CheckState
 
 SLOW_MS: Final = 250.0
@@ -71,7 +72,7 @@ def test_store(store: Store) -> list[Check]:
 def health(store: Store) -> Health:
     """One round trip to the store; never raises a StoreError."""
     if not store.enabled:
-        return Health("off", message="Switched off.", fix="Switch it on in its settings.")
+        return Health("off", message=say("Switched off."), fix=say("Switch it on in its settings."))
     try:
         with open_store(store) as backend:
             ping = backend.ping()

@@ -16,6 +16,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from stores.models import Census, Store
+from stores.registry import seen_only
 from stores.services.filters import CUSTOM
 
 Slug = str | None
@@ -247,7 +248,8 @@ def changes(before: Census, after: Census) -> list[ClassChange]:
 
 def recent_steps(since: datetime, limit: int) -> list[Census]:
     """The newest censuses of all stores that saw a step."""
-    return list(Census.objects.filter(at__gte=since).exclude(steps=[]).defer("classes", "details")[:limit])
+    found = seen_only(Census.objects.filter(at__gte=since).exclude(steps=[]), "store_id")
+    return list(found.defer("classes", "details")[:limit])
 
 
 def _hours(earlier: datetime, later: datetime) -> float:

@@ -25,6 +25,7 @@ from stores.registry import resolve_macros
 from stores.services import audit
 from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
+from stores.texts import say
 
 HTTP: Final = "http"
 TASK: Final = "stores.tasks.refresh_lists"
@@ -95,9 +96,9 @@ def _wake() -> None:
 def require_list(store: Store) -> None:
     """Raise NotSupported for what has no list to fetch."""
     if store.type != HTTP:
-        raise NotSupported(f"Store {store.id} is no HTTP lookup; there is no list to fetch.")
+        raise NotSupported(say("Store %(store_id)s is no HTTP lookup; there is no list to fetch.", store_id=store.id))
     if not store.enabled:
-        raise NotSupported(f"Store {store.id} is switched off.", "Switch it on in its settings.")
+        raise NotSupported(say("Store %(store_id)s is switched off.", store_id=store.id), say("Switch it on in its settings."))
 
 
 def _wanted(store: Store) -> bool:
@@ -134,7 +135,7 @@ def _claimed(store: Store, now: datetime) -> HttpLookup:
     HttpLookup.objects.get_or_create(store=store)
     free = HttpLookup.objects.filter(store=store).exclude(busy_until__gt=now)
     if not free.update(busy_until=now + timedelta(seconds=MOST_SECONDS + 60), tried_at=now):
-        raise Busy(f"The list of {store.id} is being fetched already.", "Wait a moment.")
+        raise Busy(say("The list of %(store_id)s is being fetched already.", store_id=store.id), say("Wait a moment."))
     return HttpLookup.objects.get(store=store)
 
 

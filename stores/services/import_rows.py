@@ -15,8 +15,9 @@ from stores.services import schedules, store_settings
 from stores.services.store_checks import STATIC, checked_entries, checked_id
 from stores.stalwart_toml import ImportPlan, PlannedStore, Problem
 from stores.stalwart_toml.options import options_of
+from stores.texts import say
 
-ANOTHER: Final = "another secret"
+ANOTHER: Final = say("another secret")
 
 
 class State(StrEnum):
@@ -142,12 +143,12 @@ def _differences(planned: ImportPlan, store: PlannedStore, settings: Mapping[str
     if store.type == STATIC:
         found += _entry_differences(planned, store, existing)
     if store.purge and store.purge != existing.purge_frequency:
-        found.append(Difference("purge.frequency", existing.purge_frequency or "not set", store.purge))
+        found.append(Difference("purge.frequency", existing.purge_frequency or say("not set"), store.purge))
     return tuple(found)
 
 
 def _shown_difference(type_name: str, name: str, before: str, after: str) -> Difference:
-    shown = [store_settings.masked(type_name, {name: value})[name] if value else "not set" for value in (before, after)]
+    shown = [store_settings.masked(type_name, {name: value})[name] if value else say("not set") for value in (before, after)]
     if shown[0] == shown[1]:
         shown[1] = ANOTHER
     return Difference(name, shown[0], shown[1])
@@ -160,8 +161,10 @@ def _entry_differences(planned: ImportPlan, store: PlannedStore, existing: Store
     old, new = dict(before), dict(store.entries)
     changed = sum(old[key] != value for key, value in new.items() if key in old)
     parts = {"added": len(new.keys() - old.keys()), "removed": len(old.keys() - new.keys()), "changed": changed}
-    words = ", ".join(f"{number} {name}" for name, number in parts.items() if number) or "in another order"
-    return [Difference("entries", f"{len(old)} entries", f"{len(new)} entries: {words}")]
+    words = ", ".join(f"{number} {name}" for name, number in parts.items() if number) or say("in another order")
+    return [
+        Difference("entries", say("%(count)s entries", count=len(old)), say("%(count)s entries: %(words)s", count=len(new), words=words))
+    ]
 
 
 def label(store: PlannedStore) -> str:
@@ -170,7 +173,9 @@ def label(store: PlannedStore) -> str:
         return _static_label(store)
     if store.type == "http":
         refresh = store.settings.get("refresh", "12h")
-        return f"HTTP {'table' if store.settings.get('format') == 'csv' else 'list'}, fetched every {refresh}"
+        return say(
+            "HTTP %(what)s, fetched every %(refresh)s", what="table" if store.settings.get("format") == "csv" else "list", refresh=refresh
+        )
     try:
         name = backend_class(store.type).LABEL
     except NotSupported:
@@ -185,4 +190,4 @@ def _static_label(store: PlannedStore) -> str:
         kinds["boolean" if value in ("true", "false") else "text" if isinstance(typed(value), str) else "number"] += 1
     parts = ", ".join(f"{number} {name}{'s' if number > 1 else ''}" for name, number in kinds.items() if number)
     total = len(store.entries)
-    return f"static, {total} entr{'y' if total == 1 else 'ies'}" + (f": {parts}" if parts else "")
+    return say("static, %(total)s entr%(what)s", total=total, what="y" if total == 1 else "ies") + (f": {parts}" if parts else "")

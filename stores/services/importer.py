@@ -23,6 +23,7 @@ from stores.services.permissions import Permission, require
 from stores.services.store_checks import STATIC
 from stores.stalwart_toml import ImportPlan, PlannedStore, Problem, Severity, SourceLine, Written, read, source_lines, write
 from stores.stalwart_toml.options import DATA_STORES, options_of
+from stores.texts import say
 
 _COMPOSED: Final = frozenset({"sharded-in-memory", "sql-read-replica"})
 
@@ -195,8 +196,10 @@ def _apply_one(
 def _update(actor: Actor, store: PlannedStore, settings: Mapping[str, str], origin: str) -> Store:
     existing = Store.objects.get(pk=store.id)
     if existing.type != store.type:
-        message = f"Store {store.id} is defined as {existing.type}, the file says {store.type}."
-        raise BadConfig(message, "A type cannot be changed: delete the definition and import again.", "type")
+        message = say(
+            "Store %(store_id)s is defined as %(type)s, the file says %(type_2)s.", store_id=store.id, type=existing.type, type_2=store.type
+        )
+        raise BadConfig(message, say("A type cannot be changed: delete the definition and import again."), "type")
     own = {name: value for name, value in existing.settings.items() if name not in options_of(store.type) or name in store.hidden}
     entries = store.entries if store.type == STATIC else None
     return definitions.update_store(actor, existing, settings={**own, **settings}, entries=entries, origin=origin)

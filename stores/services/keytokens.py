@@ -14,6 +14,7 @@ from cryptography.fernet import InvalidToken
 
 from stores.errors import BadConfig
 from stores.models.fields import cipher
+from stores.texts import say
 
 EMPTY: Final = "-"
 _SEAL: Final = "~"
@@ -39,9 +40,9 @@ def key_of(token: str) -> bytes:
             return SealedKey(cipher().decrypt(_padded(token[1:]).encode()))
         key = base64.b64decode(_padded(token), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, InvalidToken):
-        raise BadConfig("This link names no key.", "Open the key from the list again.", "key") from None
+        raise BadConfig(say("This link names no key."), say("Open the key from the list again."), "key") from None
     if token_of(key) != token:
-        raise BadConfig("This link names no key.", "Open the key from the list again.", "key")
+        raise BadConfig(say("This link names no key."), say("Open the key from the list again."), "key")
     return key
 
 

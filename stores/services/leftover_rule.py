@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from stores.keyclasses import Rate, left_over
+from stores.texts import say
 from stores.types import Entry, Kind
 
 LONG_PAST: Final = 86400
@@ -24,4 +25,4 @@ def why_left_over(entry: Entry, slug: str | None, version: str, now: float, rate
     end = None if rate is None else (int.from_bytes(entry.key[-8:], "big") + 1) * rate.period
     if end is None or end + LONG_PAST > now:
         return ""
-    return "Its window is long over and it has no expiry, so nothing removes it by itself."
+    return say("Its window is long over and it has no expiry, so nothing removes it by itself.")

@@ -22,6 +22,7 @@ from stores.services.limits import SMTP, Limits
 from stores.services.rows import Row, decoded_row, json_row, store_kind
 from stores.services.traces import ranges_of
 from stores.services.walking import Position, Walk
+from stores.texts import say
 from stores.types import Clock, Entry
 
 CLASSES: Final = (
@@ -110,7 +111,9 @@ def limited(
     Raises BadConfig(field="class"), CursorLost.
     """
     if slug and slug not in CLASSES:
-        raise BadConfig(f"{slug} is no class of rate windows.", f"Choose one of {', '.join(CLASSES)}.", "class")
+        raise BadConfig(
+            say("%(slug)s is no class of rate windows.", slug=slug), say("Choose one of %(names)s.", names=", ".join(CLASSES)), "class"
+        )
     began, now = time.monotonic(), clock()
     positions = unsealed(cursor, f"limited {slug}") if cursor else None
     asked = [store for store in (stores if stores is not None else visible_stores().filter(enabled=True)) if store.type != "static"]

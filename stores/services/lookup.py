@@ -23,6 +23,7 @@ from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.services.trash_rows import DELETED, OVERWRITTEN
 from stores.services.writing import Writing
+from stores.texts import say
 from stores.types import ANYTHING, KEEP, Clock, Entry, Expected, Keep, Kind
 
 _DEFAULT: Final = ""
@@ -152,7 +153,7 @@ class Lookups:
     def _writing(self, store_id: str) -> Writing:
         store, backend = self._opened(store_id)
         if not self.allow_writes:
-            raise ReadOnly("Writes are switched off for this lookup.", "Switch them on for this call.")
+            raise ReadOnly(say("Writes are switched off for this lookup."), say("Switch them on for this call."))
         require(self.actor, Permission.EDIT, store)
         access.require_writable(store)
         access.require(store, backend, "writes")
@@ -170,5 +171,5 @@ def unknown_note(store_id: str, version: str = "") -> str:
     if not store_id:
         return ""
     if version == "0.16":
-        return "Stalwart 0.16 would answer nothing and do nothing."
-    return "Stalwart up to 0.15 would silently ask its default lookup store instead; 0.16 answers nothing."
+        return say("Stalwart 0.16 would answer nothing and do nothing.")
+    return say("Stalwart up to 0.15 would silently ask its default lookup store instead; 0.16 answers nothing.")

@@ -20,6 +20,7 @@ from stores.services import audit
 from stores.services.actor import Actor
 from stores.services.mailserver_http import address_of, request
 from stores.services.permissions import Permission, require
+from stores.texts import say
 
 BANS: Final = "server.blocked-ip."
 FOLLOW_SECONDS: Final = 5.0
@@ -63,7 +64,7 @@ def save(actor: Actor, url: str, version: str, token: str, allow_invalid_certs: 
     present = server()
     kept = token.strip() or (str(present.secret.get("token", "")) if present and present.url == url.strip() else "")
     if not kept:
-        raise BadConfig("A credential is missing.", "Give an API key, or name:password.", "token")
+        raise BadConfig(say("A credential is missing."), say("Give an API key, or name:password."), "token")
     values = {"url": url.strip(), "version": version, "secret": {"token": kept}, "allow_invalid_certs": allow_invalid_certs}
     saved, _ = MailServer.objects.update_or_create(id=1, defaults=values)
     audit.record(actor, "mail-server", after={"url": saved.url, "version": version})
@@ -97,7 +98,7 @@ def lift(actor: Actor, at: MailServer, address: str) -> list[Step]:
     require(actor, Permission.EDIT)
     found = bans_of(at, address)
     if not found:
-        return [Step(True, f"The server holds no ban of {address}")]
+        return [Step(True, say("The server holds no ban of %(address)s", address=address))]
     note = audit.record(actor, "lift-ban", after={"address": address, "bans": [each.network for each in found]}, outcome=audit.STARTED)
     refs = [each.ref for each in found]
     if _jmap(at):
@@ -108,8 +109,8 @@ def lift(actor: Actor, at: MailServer, address: str) -> list[Step]:
         _data(request(at, "GET", "/api/reload"))
     left = bans_of(at, address)
     audit.settle(note, audit.FAILED if left else audit.DONE)
-    steps = [Step(True, f"Deleted {', '.join(refs)}"), Step(True, "Had the server reload its bans")]
-    return [*steps, Step(not left, f"Asked again: {'still banned' if left else 'no ban of it is left'}")]
+    steps = [Step(True, say("Deleted %(names)s", names=", ".join(refs))), Step(True, say("Had the server reload its bans"))]
+    return [*steps, Step(not left, say("Asked again: %(what)s", what="still banned" if left else "no ban of it is left"))]
 
 
 def choices(version: str) -> list[str]:
@@ -126,9 +127,13 @@ def maintain(actor: Actor, at: MailServer, store_id: str = "", slug: str = "") -
     """
     require(actor, Permission.BULK, store_id or None)
     if slug and slug not in choices(at.version):
-        raise BadConfig(f"The server has no reset for {slug}.", f"Choose one of {', '.join(choices(at.version))}.", "class")
+        raise BadConfig(
+            say("The server has no reset for %(slug)s.", slug=slug),
+            say("Choose one of %(names)s.", names=", ".join(choices(at.version))),
+            "class",
+        )
     if _jmap(at) and store_id:
-        raise BadConfig("A server of 0.16 maintains only its default store.", "Leave the store empty.", "store")
+        raise BadConfig(say("A server of 0.16 maintains only its default store."), say("Leave the store empty."), "store")
     note = audit.record(actor, "server-maintenance", store_id, class_slug=slug, after={"of": store_id or "default"}, outcome=audit.STARTED)
     steps = _task(at, _TASKS[slug] if slug else "purgeData") if _jmap(at) else _route(at, store_id, slug)
     audit.settle(note, audit.DONE if all(step.ok for step in steps) else audit.FAILED)
@@ -138,8 +143,8 @@ def maintain(actor: Actor, at: MailServer, store_id: str = "", slug: str = "") -
 def _route(at: MailServer, store_id: str, slug: str) -> list[Step]:
     path = f"/api/store/purge/in-memory/{quote(store_id, safe='') or 'default'}" + (f"/{slug}" if slug else "")
     _data(request(at, "GET", path))
-    said = "The server has taken it over. It answers before the work, and does nothing while a lock of an earlier purge is held"
-    return [Step(True, f"Asked for {path}"), Step(True, f"{said}: count the store to see the result")]
+    said = say("The server has taken it over. It answers before the work, and does nothing while a lock of an earlier purge is held")
+    return [Step(True, say("Asked for %(path)s", path=path)), Step(True, say("%(said)s: count the store to see the result", said=said))]
 
 
 def _task(at: MailServer, kind: str) -> list[Step]:
@@ -147,17 +152,17 @@ def _task(at: MailServer, kind: str) -> list[Step]:
     created = call(at, "x:Task/set", {"create": {"t": {"@type": "StoreMaintenance", "maintenanceType": kind}}})
     _done(created, "notCreated")
     task_id = str(created["created"]["t"]["id"])
-    steps = [Step(True, f"Created task {task_id}: {kind}")]
+    steps = [Step(True, say("Created task %(task_id)s: %(kind)s", task_id=task_id, kind=kind))]
     deadline = time.monotonic() + FOLLOW_SECONDS
     while True:
         found = call(at, "x:Task/get", {"ids": [task_id]}).get("list", [])
         if not found:
-            return [*steps, Step(True, "The task is gone: the server has done it")]
+            return [*steps, Step(True, say("The task is gone: the server has done it"))]
         status = found[0].get("status", {})
         if reason := status.get("failureReason"):
-            return [*steps, Step(False, f"It failed and will be tried again: {reason}")]
+            return [*steps, Step(False, say("It failed and will be tried again: %(reason)s", reason=reason))]
         if time.monotonic() >= deadline:
-            return [*steps, Step(False, "It has not been done yet: the server still holds the task")]
+            return [*steps, Step(False, say("It has not been done yet: the server still holds the task"))]
         time.sleep(_POLL)
 
 
@@ -171,22 +176,24 @@ def call(at: MailServer, name: str, arguments: Mapping[str, Any]) -> dict[str, A
     try:
         said, result, _ = answer["methodResponses"][0]
     except (KeyError, IndexError, TypeError, ValueError):
-        raise StoreRefused("The server's answer is no JMAP.", "Check its version under Settings, Mail server.") from None
+        raise StoreRefused(say("The server's answer is no JMAP."), say("Check its version under Settings, Mail server.")) from None
     if said == "error" or not isinstance(result, dict):
-        raise StoreRefused(f"The server refused {name}.", "Check the permissions of the account.")
+        raise StoreRefused(say("The server refused %(name)s.", name=name), say("Check the permissions of the account."))
     return result
 
 
 def _done(result: Mapping[str, Any], failed: str) -> None:
     for problem in (result.get(failed) or {}).values():
         said = f"{problem.get('type', 'refused')} {problem.get('description', '')}".strip()
-        raise StoreRefused(f"The server refused it: {said}", "Check the permissions of the account.")
+        raise StoreRefused(say("The server refused it: %(said)s", said=said), say("Check the permissions of the account."))
 
 
 def _data(answer: Any) -> dict[str, Any]:
     """The `data` of an answer; the server says errors with status 200 too."""
     if isinstance(answer, dict) and answer.get("error"):
-        raise StoreRefused(f"The server refused it: {answer['error']}.", "Check the id and the permissions of the account.")
+        raise StoreRefused(
+            say("The server refused it: %(answer)s.", answer=answer["error"]), say("Check the id and the permissions of the account.")
+        )
     data = answer.get("data") if isinstance(answer, dict) else None
     return data if isinstance(data, dict) else {}
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from stores.backends.httpwire import Limits, checked, exchange
 from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
 from stores.models import MailServer
+from stores.texts import say
 
 TIMEOUT_SECONDS: Final = 10.0
 MOST_BYTES: Final = 8 << 20
@@ -41,7 +42,7 @@ class Bounds:
     deadline: float | None = None
     allow_private: bool = True
     """Whether addresses of this machine and of private networks may be reached."""
-    private_fix: str = "Give another address."
+    private_fix: str = say("Give another address.")
     most_bytes: int = MOST_BYTES
 
 
@@ -67,12 +68,14 @@ def request(server: MailServer, method: str, path: str, body: object = None, bou
         while piece := response.read1(PIECE):
             raw += piece
             if len(raw) > bounds.most_bytes:
-                words = f"{host} answers with more than {bounds.most_bytes >> 20} MiB."
-                raise Unusable(words, "Is this the address of Stalwart's management interface?")
+                words = say("%(host)s answers with more than %(most_bytes)s MiB.", host=host, most_bytes=bounds.most_bytes >> 20)
+                raise Unusable(words, say("Is this the address of Stalwart's management interface?"))
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise Unusable(f"{host} did not answer in JSON.", "Is this the address of Stalwart's management interface?") from None
+        raise Unusable(
+            say("%(host)s did not answer in JSON.", host=host), say("Is this the address of Stalwart's management interface?")
+        ) from None
 
 
 def address_of(url: str) -> tuple[str, int, bool, str]:
@@ -83,7 +86,7 @@ def address_of(url: str) -> tuple[str, int, bool, str]:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise BadConfig("This is no address of a server.", "Write it as https://mail.example.org, without a login in it.", "url")
+        raise BadConfig(say("This is no address of a server."), say("Write it as https://mail.example.org, without a login in it."), "url")
     secure = parts.scheme == "https"
     return parts.hostname, port or (443 if secure else 80), secure, parts.path.rstrip("/")
 
@@ -99,15 +102,18 @@ def _refusal(status: int, host: str) -> StoreError | None:
     """The error of a status that is none of success."""
     if 200 <= status < 300:
         return None
-    fix = "Check the credential and the permissions of its account."
+    fix = say("Check the credential and the permissions of its account.")
     if status == 401:
-        return LoginRefused(f"{host} does not accept the credential.", fix)
+        return LoginRefused(say("%(host)s does not accept the credential.", host=host), fix)
     if status == 403:
-        return NotAllowed(f"{host} does not allow that to this account.", fix)
+        return NotAllowed(say("%(host)s does not allow that to this account.", host=host), fix)
     if status == 404:
-        return NoSuchThing(f"{host} knows no such thing (404).", "Check the store's id and the version of the server.")
+        return NoSuchThing(
+            say("%(host)s knows no such thing (404).", host=host), say("Check the store's id and the version of the server.")
+        )
     if 300 <= status < 400:
         return Unusable(
-            f"{host} sends elsewhere (status {status}).", "Give the final address: a credential is never sent along a redirect."
+            say("%(host)s sends elsewhere (status %(status)s).", host=host, status=status),
+            say("Give the final address: a credential is never sent along a redirect."),
         )
-    return StoreUnavailable(f"{host} answered with status {status}.", "Look at the server's log.")
+    return StoreUnavailable(say("%(host)s answered with status %(status)s.", host=host, status=status), say("Look at the server's log."))

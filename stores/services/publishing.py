@@ -20,6 +20,7 @@ from stores.services.store_checks import STATIC
 from stores.services.tokens import TooMany
 from stores.stalwart_toml import PlannedStore
 from stores.stalwart_toml.writer import Written, write
+from stores.texts import say
 
 PER_MINUTE: Final = 30
 """Requests that one address answers in a minute."""
@@ -29,7 +30,9 @@ MOST: Final = 20
 
 def why_not(store: Store) -> str:
     """Why a store cannot be published; empty when it can."""
-    return "" if store.type == STATIC else f"Only static stores can be published; {store.id} holds its keys itself."
+    return (
+        "" if store.type == STATIC else say("Only static stores can be published; %(store_id)s holds its keys itself.", store_id=store.id)
+    )
 
 
 def add(actor: Actor, store: Store, form: str) -> tuple[Publication, str]:
@@ -37,9 +40,9 @@ def add(actor: Actor, store: Store, form: str) -> tuple[Publication, str]:
     require(actor, Permission.CONFIGURE, store)
     _require_static(store)
     if form not in FORMS:
-        raise BadConfig("The format has to be list or csv.", "Choose one.", "form")
+        raise BadConfig(say("The format has to be list or csv."), say("Choose one."), "form")
     if Publication.objects.filter(store=store).count() >= MOST:
-        raise BadConfig(f"A store can be published at {MOST} addresses.", "Revoke one that is not used.", "form")
+        raise BadConfig(say("A store can be published at %(most)s addresses.", most=MOST), say("Revoke one that is not used."), "form")
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         made = Publication.objects.create(store=store, form=form, digest=_digest(token), hint=token[-4:])
@@ -52,7 +55,7 @@ def revoke(actor: Actor, store: Store, publication_id: int) -> Publication:
     require(actor, Permission.CONFIGURE, store)
     found = Publication.objects.filter(store=store, pk=publication_id).first()
     if found is None:
-        raise KeyNotFound("There is no such address; it may have been revoked already.")
+        raise KeyNotFound(say("There is no such address; it may have been revoked already."))
     with transaction.atomic():
         audit.record(actor, "unpublish", store, before={"form": found.form, "hint": found.hint})
         found.delete()
@@ -98,7 +101,9 @@ def _count(found: Publication) -> None:
     if mine.filter(window=minute, used__lt=PER_MINUTE).update(used=models.F("used") + 1, last_used_at=timezone.now()):
         return
     if not mine.exclude(window=minute).update(window=minute, used=1, last_used_at=timezone.now()):
-        raise TooMany(f"This address answers {PER_MINUTE} requests a minute.", "Wait for the next minute.")
+        raise TooMany(
+            say("This address answers %(per_minute)s requests a minute.", per_minute=PER_MINUTE), say("Wait for the next minute.")
+        )
 
 
 def _digest(token: str) -> str:

@@ -22,6 +22,7 @@ from stores.services.beatrows import LATE
 from stores.services.leases import Lease
 from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, overdue, record_missed, slot_id
+from stores.texts import say
 from stores.types import Pace
 
 Progress = Callable[[Run], None]
@@ -66,7 +67,7 @@ def run_in_foreground(
     require_purges(store)
     run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace, params=_deadline(until)).pk)
     if run is None:
-        raise Busy("A worker has taken the run already.", "Look at it under Runs.")
+        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
     with Lease(run, foreground=True) as lease:
         _purge(lease, on_progress)
     run.refresh_from_db()
@@ -98,7 +99,7 @@ def scheduled(store_id: str, now: datetime | None = None) -> Run | None:
     slot = slot_id(store.pk, due)
     unstarted = partial(runs.record_unstarted, store, RunAction.PURGE, due_at=due, id=slot)
     if moment - due > LATE:
-        return unstarted(RunState.MISSED, "kvadmin was not running at that time.")
+        return unstarted(RunState.MISSED, say("kvadmin was not running at that time."))
     try:
         access.require_writable(store)
         run = runs.create(Actor.system(), store, RunAction.PURGE, pace=Pace(store.purge_pace), due_at=due, id=slot)
@@ -199,7 +200,7 @@ def _deadline(until: datetime | None) -> dict[str, Any]:
 def _stop_at_deadline(lease: Lease) -> None:
     """End the run as if somebody had cancelled it, and say that nobody had."""
     lease.run.params = {**lease.run.params, "late": True}
-    lease.log("Stopped at the time that was set; what is left waits for the next purge.")
+    lease.log(say("Stopped at the time that was set; what is left waits for the next purge."))
     lease.cancel = True
 
 

@@ -28,6 +28,7 @@ from stores.services.every import ask_each
 from stores.services.keytokens import SealedKey, key_of, token_of
 from stores.services.rows import Row, row_of, store_kind
 from stores.services.trash_rows import kept_days
+from stores.texts import say
 from stores.types import ABSENT
 
 ALLOW_SECONDS: Final = 30 * 86400
@@ -53,18 +54,22 @@ def _family(*families: str) -> frozenset[str]:
 ACTIONS: Final[Mapping[str, Action]] = {
     action.name: action
     for action in (
-        Action("reset", "Reset counters", frozenset(slug for slug in CLASSES if slug.startswith("rate-")),
-               "Number and marker go together, and the next event is counted as the first of its window. The limit itself stays."),
-        Action("allow", "Let the next attempt in", frozenset(("greylist",)),
-               "The pair counts as seen: the next attempt passes, and so does every further one for 30 days.", deletes=False),
-        Action("neutral", "Make the reputation neutral", frozenset(slug for slug in CLASSES if slug.startswith("reputation-")),
-               "The score is forgotten. The server starts from nothing, which counts as neutral, with the next message."),
-        Action("release", "Release locks", frozenset(slug for slug in CLASSES if slug.startswith("lock-")),
-               "Another worker may take the work up at once. If the one that holds the lock is still at it, the work is done twice."),
-        Action("revoke", "Revoke codes", frozenset(("oauth",)),
-               "The code can no longer be redeemed and the sign-in has to be started again. Sessions that are open stay open."),
-        Action("forget", "Forget Message-IDs", frozenset(("trusted-reply",)),
-               "Replies to this message are no longer trusted because of it; they are filtered like any other mail."),
+        Action("reset", say("Reset counters"), frozenset(slug for slug in CLASSES if slug.startswith("rate-")),
+               say("Number and marker go together, and the next event is counted as the first of its window. The limit "
+"itself stays.")),
+        Action("allow", say("Let the next attempt in"), frozenset(("greylist",)),
+               say("The pair counts as seen: the next attempt passes, and so does every further one for 30 days."), deletes=False),
+        Action("neutral", say("Make the reputation neutral"), frozenset(slug for slug in CLASSES if slug.startswith("reputation-")),
+               say("The score is forgotten. The server starts from nothing, which counts as neutral, with the next "
+"message.")),
+        Action("release", say("Release locks"), frozenset(slug for slug in CLASSES if slug.startswith("lock-")),
+               say("Another worker may take the work up at once. If the one that holds the lock is still at it, the "
+"work is done twice.")),
+        Action("revoke", say("Revoke codes"), frozenset(("oauth",)),
+               say("The code can no longer be redeemed and the sign-in has to be started again. Sessions that are open "
+"stay open.")),
+        Action("forget", say("Forget Message-IDs"), frozenset(("trusted-reply",)),
+               say("Replies to this message are no longer trusted because of it; they are filtered like any other mail.")),
     )
 }  # fmt: skip
 
@@ -133,7 +138,7 @@ class Outcome:
 def action_of(name: str) -> Action:
     """Raises BadConfig(field="action")."""
     if name not in ACTIONS:
-        raise BadConfig("There is no such action.", f"Choose one of {', '.join(ACTIONS)}.", "action")
+        raise BadConfig(say("There is no such action."), say("Choose one of %(names)s.", names=", ".join(ACTIONS)), "action")
     return ACTIONS[name]
 
 
@@ -176,24 +181,28 @@ def undo(actor: Actor, token: str) -> list[tuple[str, bool, str]]:
     try:
         steps: list[dict[str, Any]] = json.loads(cipher().decrypt(token.encode(), ttl=kept_days() * 86400))
     except (InvalidToken, ValueError, UnicodeEncodeError):
-        raise BadConfig("This can no longer be undone.", "Look for the keys in the trash.", "undo") from None
+        raise BadConfig(say("This can no longer be undone."), say("Look for the keys in the trash."), "undo") from None
     return [_undone(actor, step) for step in reversed(steps)]
 
 
 def _check(targets: Sequence[Target]) -> None:
     if not targets:
-        raise BadConfig("No key is selected.", "Select at least one.", "pick")
+        raise BadConfig(say("No key is selected."), say("Select at least one."), "pick")
     if len(targets) > MOST_TARGETS:
-        raise BadConfig(f"More than {MOST_TARGETS} keys at once are not possible here.", "Reset the whole class instead.", "pick")
+        raise BadConfig(
+            say("More than %(most_targets)s keys at once are not possible here.", most_targets=MOST_TARGETS),
+            say("Reset the whole class instead."),
+            "pick",
+        )
 
 
 def _planned(action: Action, target: Target, store: Store, answer: dict[bytes, Row] | StoreError) -> PlannedKey:
     if isinstance(answer, StoreError):
         return PlannedKey(target, None, refused=str(answer))
     row = answer.get(bytes(target.key))
-    refused = f"Store {store.pk} is switched to read only here." if store.read_only else ""
+    refused = say("Store %(store_pk)s is switched to read only here.", store_pk=store.pk) if store.read_only else ""
     if row is not None and row.decoded.slug not in action.classes:
-        refused = f"This is not a key for it: {row.decoded.title}."
+        refused = say("This is not a key for it: %(title)s.", title=row.decoded.title)
     seen = "" if row is None else row.entry.etag
     return PlannedKey(target, row, seen != target.etag, refused)
 
@@ -223,7 +232,7 @@ def _allow(actor: Actor, store: Store, each: PlannedKey) -> _Step:
     """Let a greylist pair in for 30 days: a longer life for a pair that is known, a new row for one that is not."""
     key, until = bytes(each.target.key), int(time.time()) + ALLOW_SECONDS
     if each.changed:
-        return KeyResult(each.target, "changed", each.row, each.row, "The key has changed since it was read."), None
+        return KeyResult(each.target, "changed", each.row, each.row, say("The key has changed since it was read.")), None
     try:
         if each.row is None:
             after = edit.set_value(actor, store, key, b"", until, ABSENT)
@@ -251,15 +260,15 @@ def _undone(actor: Actor, step: Mapping[str, Any]) -> tuple[str, bool, str]:
     try:
         if step["do"] == "restore":
             trash.restore(actor, int(step["trash"]))
-            return store_id, True, "Put back exactly, with its old expiry"
+            return store_id, True, say("Put back exactly, with its old expiry")
         store, key = find_store(store_id), bytes.fromhex(step["key"])
         seen = edit.expected_from_etag(store, key, step["etag"])
         if step["do"] == "delete":
             edit.delete_key(actor, store, key, seen)
-            return store_id, True, "Removed again"
+            return store_id, True, say("Removed again")
         edit.set_expiry(actor, store, key, step["expires"], seen)
     except Conflict:
-        return store_id, False, "Left as it is: the key has been changed or counted again since"
+        return store_id, False, say("Left as it is: the key has been changed or counted again since")
     except (KeyNotFound, StoreError) as error:
         return store_id, False, str(error)
-    return store_id, True, "Has its old expiry again"
+    return store_id, True, say("Has its old expiry again")

@@ -27,6 +27,7 @@ from stores.registry import seen_only
 from stores.services import audit
 from stores.services.actor import SCHEDULE, Actor
 from stores.services.permissions import Permission, require
+from stores.texts import say
 from stores.types import Pace
 
 STALE: Final = timedelta(seconds=60)
@@ -100,7 +101,10 @@ def create(
             if action is not RunAction.CENSUS or actor.via != SCHEDULE:
                 audit.record(actor, f"{action}-start", store, after={"pace": pace.value}, run=run)
     except IntegrityError:
-        raise Busy(f"A {action} of store {store.id} is already under way.", "Wait for its end or cancel it.") from None
+        raise Busy(
+            say("A %(action)s of store %(store_id)s is already under way.", action=action, store_id=store.id),
+            say("Wait for its end or cancel it."),
+        ) from None
     return run
 
 
@@ -117,7 +121,7 @@ def find(run_id: UUID | str) -> Run:
         key = None
     run = Run.objects.select_related("store").filter(pk=key).first() if key else None
     if run is None or not sight.current().sees(run.store_name):
-        raise KeyNotFound("There is no such run.", "Old runs are removed in time.")
+        raise KeyNotFound(say("There is no such run."), say("Old runs are removed in time."))
     return run
 
 
@@ -156,9 +160,9 @@ def request_cancel(actor: Actor, run: Run) -> Run:
     )
     asked = ended or Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(cancel_requested=True)
     if not asked:
-        raise NotSupported("The run has ended already.")
+        raise NotSupported(say("The run has ended already."))
     audit.record(actor, f"{run.action}-cancel", run.store or run.store_name, run=run)
-    add_log(run.pk, f"Cancelled by {actor.name}.")
+    add_log(run.pk, say("Cancelled by %(actor)s.", actor=actor.name))
     run.refresh_from_db()
     return run
 
@@ -167,7 +171,7 @@ def request_pause(actor: Actor, run: Run) -> Run:
     """Ask a running run to stop after its present slice and keep its place. Raises NotSupported for one that is not running."""
     _require_control(actor, run)
     if not Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(pause_requested=True):
-        raise NotSupported("Only a running run can be paused.")
+        raise NotSupported(say("Only a running run can be paused."))
     audit.record(actor, f"{run.action}-pause", run.store or run.store_name, run=run)
     run.refresh_from_db()
     return run
@@ -178,7 +182,7 @@ def resume(actor: Actor, run: Run) -> Run:
     _require_control(actor, run)
     found = Run.objects.filter(pk=run.pk, state=RunState.PAUSED)
     if not found.update(state=RunState.QUEUED, pause_requested=False, heartbeat_at=timezone.now(), attempts=0):
-        raise NotSupported("The run is not paused.")
+        raise NotSupported(say("The run is not paused."))
     audit.record(actor, f"{run.action}-resume", run.store or run.store_name, run=run)
     run.refresh_from_db()
     queue(run)
@@ -209,9 +213,11 @@ def sweep() -> Sweep:
         if run.cancel_requested:
             cancelled += _end(run, RunState.CANCELLED, "")
         elif run.attempts >= MAX_ATTEMPTS:
-            failed += _end(run, RunState.FAILED, f"The worker disappeared {run.attempts} times.")
+            failed += _end(run, RunState.FAILED, say("The worker disappeared %(attempts)s times.", attempts=run.attempts))
         elif _step(run, RunState.RUNNING, {"state": RunState.QUEUED, "heartbeat_at": timezone.now()}):
-            add_log(run.pk, "The worker disappeared; the run goes on from its last position. Counts of the last moment may be missing.")
+            add_log(
+                run.pk, say("The worker disappeared; the run goes on from its last position. Counts of the last moment may be missing.")
+            )
             queue(run)
             again += 1
     return Sweep(again, failed, cancelled)
@@ -297,7 +303,7 @@ def _moment(cursor: str) -> datetime:
     try:
         return datetime.fromtimestamp(float(cursor), UTC)
     except (ValueError, OverflowError, OSError):
-        raise BadConfig("This page link is not of the runs.", "Start again from the first page.", "cursor") from None
+        raise BadConfig(say("This page link is not of the runs."), say("Start again from the first page."), "cursor") from None
 
 
 def _send(run_id: UUID, action: str) -> None:
@@ -305,4 +311,7 @@ def _send(run_id: UUID, action: str) -> None:
     try:
         signature(TASKS[action], args=[str(run_id)]).apply_async()
     except OperationalError as error:
-        add_log(run_id, f"The message queue did not answer ({type(error).__name__}); the run is sent again within a minute or two.")
+        add_log(
+            run_id,
+            say("The message queue did not answer (%(name)s); the run is sent again within a minute or two.", name=type(error).__name__),
+        )

@@ -20,6 +20,7 @@ from stores.services.actor import Actor
 from stores.services.beatrows import LATE, purges, remove, require_purges, server_zone, sync, sync_all
 from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, in_force_since, missed_runs, overdue, record_missed, scheduled_stores, slot_id
+from stores.texts import say
 from stores.types import Pace
 
 __all__ = [
@@ -121,7 +122,7 @@ def set_schedule(actor: Actor, store: Store, frequency: str, paused: bool = Fals
         require_purges(store.type)
     chosen = pace or store.purge_pace
     if chosen not in {known.value for known in Pace}:
-        raise BadConfig(f'There is no pace "{chosen[:20]}".', "Choose gentle, normal or fast.", "pace")
+        raise BadConfig(say('There is no pace "%(chosen)s".', chosen=chosen[:20]), say("Choose gentle, normal or fast."), "pace")
     before = _settings(store)
     store.purge_frequency, store.purge_paused, store.purge_pace = plain, paused, chosen
     with transaction.atomic():
@@ -152,9 +153,18 @@ def _change(schedule: cron.Cron, before: datetime, run: datetime, zone: ZoneInfo
     hours = (run.astimezone(UTC) - before.astimezone(UTC)) / timedelta(hours=1)
     way = "forward" if shift > timedelta() else "back"
     if schedule.hour is not None and not cron.on_the_clock(schedule, run):
-        return f"{schedule.hour:02}:{schedule.minute:02} does not exist that day, the clocks go {way}"
-    size = f"{abs(shift) / timedelta(minutes=1):.0f} min" if shift % timedelta(hours=1) else f"{abs(shift) / timedelta(hours=1):.0f} h"
-    return f"{hours:g} h later: the clocks go {way} by {size}"
+        return say(
+            "%(hour)s:%(minute)s does not exist that day, the clocks go %(way)s",
+            hour=f"{schedule.hour:02}",
+            minute=f"{schedule.minute:02}",
+            way=way,
+        )
+    size = (
+        say("%(shift)s min", shift=f"{abs(shift) / timedelta(minutes=1):.0f}")
+        if shift % timedelta(hours=1)
+        else f"{abs(shift) / timedelta(hours=1):.0f} h"
+    )
+    return say("%(hours)s h later: the clocks go %(way)s by %(size)s", hours=f"{hours:g}", way=way, size=size)
 
 
 def _stalwart_purges(store: Store) -> list[ScheduleNote]:
@@ -163,12 +173,12 @@ def _stalwart_purges(store: Store) -> list[ScheduleNote]:
         return []
     version = store.effective_version
     if version != "0.10" and not DefaultLookupStore.objects.filter(store=store).exists():
-        text = "Stalwart never purges this store by itself: it does that only for its default lookup store."
+        text = say("Stalwart never purges this store by itself: it does that only for its default lookup store.")
     elif version == "0.16":
-        text = "Stalwart purges this store too, daily at 02:00 unless its dataCleanupSchedule says otherwise. Both are safe together."
+        text = say("Stalwart purges this store too, daily at 02:00 unless its dataCleanupSchedule says otherwise. Both are safe together.")
     else:
-        own = f"by its setting purge.frequency or else by its default `{cron.STALWART_DEFAULT}`"
-        text = f"Stalwart purges this store too, {own}. Both are safe together."
+        own = say("by its setting purge.frequency or else by its default `%(stalwart_default)s`", stalwart_default=cron.STALWART_DEFAULT)
+        text = say("Stalwart purges this store too, %(own)s. Both are safe together.", own=own)
     return [ScheduleNote(text, kind="own")]
 
 

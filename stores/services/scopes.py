@@ -20,6 +20,7 @@ from stores.services.bulk_change import Change, Do
 from stores.services.bulk_preview import Preview
 from stores.services.filters import KeyFilter
 from stores.services.limited import CLASSES as RATES
+from stores.texts import say
 
 KINDS: Final = ("rates", "bayes-account", "leftover")
 
@@ -40,23 +41,28 @@ def scope_of(store: Store, kind: str, what: str) -> Scope:
     """Raises BadConfig for what is no such set in a store of this version."""
     if kind == "rates" and what in RATES:
         cls = CLASSES[what]
-        effect = "Running windows and those that are over. The next event of each subject is counted as the first of its window."
+        effect = say("Running windows and those that are over. The next event of each subject is counted as the first of its window.")
         return Scope(kind, what, cls.title, "Reset", effect, KeyFilter(class_slug=what))
     if kind == "bayes-account" and what.isascii() and what.isdigit() and int(what) <= U32_MAX and minor(store.effective_version) > 10:
         prefix = b"\x12" + put_u32(int(what))
-        effect = (
+        effect = say(
             "What this account has trained is forgotten; its mail is judged by the common model. The server may use its copy for hours."
         )
         return Scope(
-            kind, what, f"Bayes model of account {int(what)}", "Reset", effect, KeyFilter(class_slug="bayes-account", prefix=prefix)
+            kind,
+            what,
+            say("Bayes model of account %(what)s", what=int(what)),
+            "Reset",
+            effect,
+            KeyFilter(class_slug="bayes-account", prefix=prefix),
         )
     if kind == "leftover" and what in CLASSES and _may_be_left_over(CLASSES[what], store.effective_version):
         whole = CLASSES[what].left_over(store.effective_version)
-        effect = f"Stalwart {store.effective_version} neither reads nor writes these keys."
+        effect = say("Stalwart %(effective_version)s neither reads nor writes these keys.", effective_version=store.effective_version)
         if not whole:
-            effect = "Only keys of forms that are no longer written, and counters of windows long past that have no expiry."
+            effect = say("Only keys of forms that are no longer written, and counters of windows long past that have no expiry.")
         return Scope(kind, what, CLASSES[what].title, "Remove", effect, KeyFilter(class_slug=what, left_over=not whole))
-    raise BadConfig("There is no such set of keys in this store.", "Choose one from a page of the store.", "what")
+    raise BadConfig(say("There is no such set of keys in this store."), say("Choose one from a page of the store."), "what")
 
 
 def _may_be_left_over(cls: KeyClass, version: str) -> bool:

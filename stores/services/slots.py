@@ -19,6 +19,7 @@ from stores.errors import BadConfig
 from stores.models import Run, RunAction, RunState, Store
 from stores.services import runs
 from stores.services.beatrows import LATE, PREFIX, TASK, server_zone
+from stores.texts import say
 
 OVERDUE: Final = timedelta(minutes=2)
 """Time that scheduler and workers have before a slot counts as forgotten by them."""
@@ -101,7 +102,7 @@ def record_missed(now: datetime | None = None) -> int:
     written = 0
     for store in scheduled_stores():
         for slot in missed_runs(store, now):
-            error = "Nothing started this purge: kvadmin's scheduler or workers were not running."
+            error = say("Nothing started this purge: kvadmin's scheduler or workers were not running.")
             run = runs.record_unstarted(store, RunAction.PURGE, RunState.MISSED, error, slot, slot_id(store.pk, slot))
             written += run is not None
     return written

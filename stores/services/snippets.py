@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stores.services.rows import Row
+from stores.texts import say
 from stores.types import Kind
 
 
@@ -19,7 +20,7 @@ class Snippet:
 def of_store(store_id: str) -> tuple[Snippet, ...]:
     """Lines that name the store; empty for an id that no quotes can hold."""
     asked = _call("key_exists", store_id, "sender_domain", quote_key=False)
-    return () if asked is None else (Snippet("Expression", asked), Snippet("Sieve script", _sieve(asked)))
+    return () if asked is None else (Snippet("Expression", asked), Snippet(say("Sieve script"), _sieve(asked)))
 
 
 def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:
@@ -37,7 +38,7 @@ def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:
     asked = _call(function, store_id, key)
     if asked is None:
         return ()
-    sieve = () if function == "counter_get" else (Snippet("Sieve script", _sieve(asked)),)
+    sieve = () if function == "counter_get" else (Snippet(say("Sieve script"), _sieve(asked)),)
     return (Snippet("Expression", asked), *sieve)
 
 

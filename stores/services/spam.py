@@ -18,6 +18,7 @@ from stores.services.find import sealed, unsealed
 from stores.services.rows import Row, decoded_row, row_of, store_kind
 from stores.services.traces import ranges_of
 from stores.services.walking import Position, Walk
+from stores.texts import say
 from stores.types import Clock, Entry
 
 BUDGET_SECONDS: Final = 1.0
@@ -110,7 +111,7 @@ def ranked(
     sorts = SORTS[part]
     key = sorts.get(sort or next(iter(sorts)))
     if key is None:
-        raise BadConfig("There is no such order.", f"Choose one of {', '.join(sorts)}.", "sort")
+        raise BadConfig(say("There is no such order."), say("Choose one of %(names)s.", names=", ".join(sorts)), "sort")
     purpose = f"spam {store.pk} {part}"
     heap: list[tuple[float, int, Row]] = []
     met = 0

@@ -10,6 +10,7 @@ from stores.codecs.staticlookup import StaticAnswer, is_glob
 from stores.errors import NotSupported
 from stores.models import Store
 from stores.services.access import opened
+from stores.texts import say
 
 TYPES: Final = ("static", "http")
 """Types of stores that can be asked."""
@@ -22,7 +23,10 @@ def which(store: Store, key: str) -> StaticAnswer | None:
     Raises NotSupported for other types, StoreUnavailable for a list that was never fetched.
     """
     if store.type not in TYPES:
-        raise NotSupported(f"Store {store.id} has no table of entries to ask.", "Use lookup, or look the key up in the list of keys.")
+        raise NotSupported(
+            say("Store %(store_id)s has no table of entries to ask.", store_id=store.id),
+            say("Use lookup, or look the key up in the list of keys."),
+        )
     with opened(store) as backend:
         if isinstance(backend, StaticBackend):
             return backend.lookup(key)

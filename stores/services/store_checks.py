@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from stores.errors import BadConfig
 from stores.models import VERSIONS, Store
+from stores.texts import say
 
 RESERVED_IDS: Final = frozenset({".", "..", "add"})
 """Ids that no address can carry."""
@@ -22,31 +23,37 @@ Entries = Sequence[tuple[str, str]]
 def checked_id(id: str) -> str:
     """The id when it can be one. Raises BadConfig(field="id")."""
     if not id:
-        raise BadConfig("The id is missing.", "Give the store Stalwart's id, such as memstore.", "id")
+        raise BadConfig(say("The id is missing."), say("Give the store Stalwart's id, such as memstore."), "id")
     try:
         Store._meta.get_field("id").run_validators(id)
     except ValidationError as error:
-        raise BadConfig(f'"{id[:60]}" cannot be an id.', " ".join(error.messages), "id") from None
+        raise BadConfig(say('"%(id)s" cannot be an id.', id=id[:60]), " ".join(error.messages), "id") from None
     if id in RESERVED_IDS:
-        raise BadConfig(f'"{id}" cannot be an id: an address of the dashboard needs it.', "Choose another id.", "id")
+        raise BadConfig(say('"%(id)s" cannot be an id: an address of the dashboard needs it.', id=id), say("Choose another id."), "id")
     return id
 
 
 def checked_version(version: str) -> str:
     """A Stalwart version kvadmin knows, or empty. Raises BadConfig(field="version")."""
     if version and version not in VERSIONS:
-        raise BadConfig(f'"{version}" is no Stalwart version.', f"Use one of {', '.join(VERSIONS)}, or none to detect it.", "version")
+        raise BadConfig(
+            say('"%(version)s" is no Stalwart version.', version=version),
+            say("Use one of %(names)s, or none to detect it.", names=", ".join(VERSIONS)),
+            "version",
+        )
     return version
 
 
 def checked_entries(type: str, entries: Entries) -> None:
     """Raise BadConfig(field="entries") for entries of another type than static, empty, long or repeated keys."""
     if entries and type != STATIC:
-        raise BadConfig(f"Stores of type {type} hold their keys themselves.", "Only static stores have entries here.", "entries")
+        raise BadConfig(
+            say("Stores of type %(type)s hold their keys themselves.", type=type), say("Only static stores have entries here."), "entries"
+        )
     seen: set[str] = set()
     for key, _ in entries:
         if not key or len(key) > 512:
-            raise BadConfig("Keys of a static store have 1 to 512 characters.", "Change the key.", "entries")
+            raise BadConfig(say("Keys of a static store have 1 to 512 characters."), say("Change the key."), "entries")
         if key in seen:
-            raise BadConfig(f'The key "{key}" is there twice.', "Keep one of the two.", "entries")
+            raise BadConfig(say('The key "%(key)s" is there twice.', key=key), say("Keep one of the two."), "entries")
         seen.add(key)

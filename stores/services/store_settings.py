@@ -9,6 +9,7 @@ from typing import Final
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported
 from stores.registry import backend_class
+from stores.texts import say
 from stores.types import FieldType, SettingField
 
 MASK: Final = "••••••••"
@@ -38,12 +39,16 @@ def checked_settings(type_name: str, settings: Mapping[str, str]) -> dict[str, s
     for name, value in settings.items():
         if name not in fields:
             known = ", ".join(fields) or "none"
-            raise BadConfig(f'Stores of type {type_name} have no setting "{name}".', f"Settings of this type: {known}.", name)
+            raise BadConfig(
+                say('Stores of type %(type_name)s have no setting "%(name)s".', type_name=type_name, name=name),
+                say("Settings of this type: %(known)s.", known=known),
+                name,
+            )
         if value.strip():
             found[name] = _checked(fields[name], value)
     for name, field in fields.items():
         if field.required and name not in found:
-            raise BadConfig(f"{field.label or name} is missing.", f"Give a value for {name}.", name)
+            raise BadConfig(say("%(label)s is missing.", label=field.label or name), say("Give a value for %(name)s.", name=name), name)
     return found
 
 
@@ -83,31 +88,33 @@ def _checked(field: SettingField, value: str) -> str:
     if field.type is not FieldType.PASSWORD:
         value = value.strip()
     if MASK in value:
-        raise BadConfig(f"{field.label or field.name} holds the dots of a masked secret.", "Type the secret itself.", field.name)
+        raise BadConfig(
+            say("%(label)s holds the dots of a masked secret.", label=field.label or field.name), say("Type the secret itself."), field.name
+        )
     if _MACRO.search(value):
         return value
     problem = _CHECKS[field.type](field, value) if field.type in _CHECKS else ""
     if problem:
-        raise BadConfig(f"{field.label or field.name}: {problem}", f"Setting {field.name}.", field.name)
+        raise BadConfig(f"{field.label or field.name}: {problem}", say("Setting %(field)s.", field=field.name), field.name)
     return _BOOLEANS[value.lower()] if field.type is FieldType.BOOLEAN else value
 
 
 def _check_integer(field: SettingField, value: str) -> str:
-    return "" if re.fullmatch(r"[0-9]{1,10}", value) else "write a whole number, digits only."
+    return "" if re.fullmatch(r"[0-9]{1,10}", value) else say("write a whole number, digits only.")
 
 
 def _check_boolean(field: SettingField, value: str) -> str:
-    return "" if value.lower() in _BOOLEANS else "write true or false."
+    return "" if value.lower() in _BOOLEANS else say("write true or false.")
 
 
 def _check_duration(field: SettingField, value: str) -> str:
     if value.lower() in _NO_DURATION or (_DURATION.fullmatch(value) and int(re.match(r"[0-9]+", value)[0]) > 0):  # type: ignore[index]
         return ""
-    return "write a number with d, h, m, s or ms, such as 30s; a number alone is milliseconds."
+    return say("write a number with d, h, m, s or ms, such as 30s; a number alone is milliseconds.")
 
 
 def _check_choice(field: SettingField, value: str) -> str:
-    return "" if value in field.choices else f"choose one of {', '.join(field.choices)}."
+    return "" if value in field.choices else say("choose one of %(names)s.", names=", ".join(field.choices))
 
 
 _CHECKS: Final[Mapping[FieldType, Callable[[SettingField, str], str]]] = {
@@ -148,6 +155,8 @@ def _merged_urls(name: str, stored: str, value: str) -> str:
     found = "".join(originals.get(part, part) for part in parts)
     if MASK in found:
         raise BadConfig(
-            f"{name}: a URL was changed but still holds the dots of its masked password.", "Type the password into the changed URL.", name
+            say("%(name)s: a URL was changed but still holds the dots of its masked password.", name=name),
+            say("Type the password into the changed URL."),
+            name,
         )
     return found

@@ -21,6 +21,7 @@ from stores.services.actor import Actor, rights_of
 from stores.services.permissions import Permission, allows
 from stores.services.permissions import require as require_permission
 from stores.services.rights import Rights, of_scopes
+from stores.texts import say
 
 PREFIX: Final = "kva_"
 SCOPES: Final = ("read", "edit", "purge", "admin")
@@ -47,19 +48,19 @@ def issue(
 ) -> tuple[ApiToken, str]:
     """A new token of the actor's and its secret, which is not kept. Raises BadConfig that names the field."""
     if not name.strip():
-        raise BadConfig("A token needs a name.", "Say what will use it.", "name")
+        raise BadConfig(say("A token needs a name."), say("Say what will use it."), "name")
     wrong = [scope for scope in scopes if scope not in SCOPES]
     if wrong or not scopes:
-        raise BadConfig(f"A token needs scopes out of {', '.join(SCOPES)}.", "Choose at least one.", "scopes")
+        raise BadConfig(say("A token needs scopes out of %(names)s.", names=", ".join(SCOPES)), say("Choose at least one."), "scopes")
     unknown = set(stores) - set(visible_stores().filter(pk__in=stores).values_list("pk", flat=True))
     if unknown:
-        raise BadConfig(f"There is no store {sorted(unknown)[0]}.", "Choose stores that are defined.", "stores")
+        raise BadConfig(say("There is no store %(unknown)s.", unknown=sorted(unknown)[0]), say("Choose stores that are defined."), "stores")
     if expires_at is not None and expires_at <= timezone.now():
-        raise BadConfig("The token would have expired already.", "Choose a later time.", "expires_at")
+        raise BadConfig(say("The token would have expired already."), say("Choose a later time."), "expires_at")
     if actor.user_id is None:
-        raise BadConfig("A token belongs to an account.", "Make it signed in.", "owner")
+        raise BadConfig(say("A token belongs to an account."), say("Make it signed in."), "owner")
     if actor.via == API:
-        raise NotAllowed("A token cannot make tokens.", "Make it on the page, signed in.")
+        raise NotAllowed(say("A token cannot make tokens."), say("Make it on the page, signed in."))
     require_permission(actor, Permission.VIEW)
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -80,7 +81,7 @@ def revoke(actor: Actor, token_id: int) -> ApiToken:
     """End a token for good; those of others only as an administrator. Raises KeyNotFound; ending it twice changes nothing."""
     token = ApiToken.objects.filter(pk=token_id).first()
     if token is None or (token.owner_id != actor.user_id and not allows(actor, Permission.ADMIN)):
-        raise KeyNotFound("There is no such token.")
+        raise KeyNotFound(say("There is no such token."))
     if token.revoked_at is None:
         with transaction.atomic():
             token.revoked_at = timezone.now()
@@ -119,9 +120,9 @@ def actor_of(token: ApiToken, address: str | None) -> Actor:
 def require(token: ApiToken, scope: str, store_id: str = "") -> None:
     """Raise NotAllowed when the token lacks the scope (admin has all) or may not touch the store."""
     if scope not in token.scopes and "admin" not in token.scopes:
-        raise NotAllowed(f"This token lacks the scope {scope}.", "Use a token that has it.")
+        raise NotAllowed(say("This token lacks the scope %(scope)s.", scope=scope), say("Use a token that has it."))
     if store_id and token.stores and store_id not in token.stores:
-        raise NotAllowed(f"This token may not touch the store {store_id}.", "Use a token for that store.")
+        raise NotAllowed(say("This token may not touch the store %(store_id)s.", store_id=store_id), say("Use a token for that store."))
 
 
 def per_minute() -> int:
@@ -135,7 +136,7 @@ def _count(token: ApiToken) -> None:
     limit = per_minute()
     mine = ApiToken.objects.filter(pk=token.pk)
     if mine.filter(window=minute, used__gte=limit).exists():
-        raise TooMany(f"This token may make {limit} requests a minute.", "Wait for the next minute.")
+        raise TooMany(say("This token may make %(limit)s requests a minute.", limit=limit), say("Wait for the next minute."))
     now = timezone.now()
     fresh = {"last_used_at": now} if token.last_used_at is None or now - token.last_used_at > timedelta(seconds=30) else {}
     changed = mine.filter(window=minute).update(used=models.F("used") + 1, **fresh)

@@ -10,6 +10,7 @@ from typing import Final
 from stores import keyclasses
 from stores.keyclasses import CLASSES, Meaning, Trace, smtp_traces, understand
 from stores.services.limits import Limits
+from stores.texts import say
 from stores.types import ALL_KEYS, KeyRange
 
 _PAIRED: Final = re.compile(r"\b(as|account)\s+(?=[0-9])", re.IGNORECASE)
@@ -72,7 +73,7 @@ def hunt(text: str, version: str, kind: keyclasses.StoreKind, ordered: bool, lim
         found += keyclasses.traces(subject, version, now=now, rates=limits.rates, limiters=limits.limiters)
     if len(subjects) > 1:
         found += smtp_traces(subjects, limits.limiters, version, now=now)
-        found.append(Trace("exact", text.strip().encode(), None, "your own key of this name"))
+        found.append(Trace("exact", text.strip().encode(), None, say("your own key of this name")))
     found += smtp_traces(subjects, limits.limiters, version)
     found += _codes(subjects, version)
     if kind == "static":
@@ -81,7 +82,7 @@ def hunt(text: str, version: str, kind: keyclasses.StoreKind, ordered: bool, lim
     accounts = frozenset(meaning.number for meaning in meanings(text) if meaning.sort == "account") if kind != "static" else frozenset()
     walks = [trace for trace in found if trace.kind != "exact"]
     if accounts:
-        walks += [Trace("scan", prefix, CODES, "sign-in codes of this account", _none) for prefix in CLASSES[CODES].prefixes(version)]
+        walks += [Trace("scan", prefix, CODES, say("sign-in codes of this account"), _none) for prefix in CLASSES[CODES].prefixes(version)]
     return Hunt(exact, _ranges(walks, version, ordered), tuple(walks), accounts)
 
 
@@ -89,7 +90,7 @@ def _codes(subjects: Sequence[str], version: str) -> list[Trace]:
     """A code that somebody reads out: `ABCD-EFGH` or the long form."""
     prefix = CLASSES[CODES].texts[0] if version == "0.10" else bytes([CLASSES[CODES].byte or 1])
     found = [subject for subject in subjects if _CODE.fullmatch(subject)]
-    return [Trace("exact", prefix + code.encode(), CODES, "the code itself") for code in found]
+    return [Trace("exact", prefix + code.encode(), CODES, say("the code itself")) for code in found]
 
 
 def _none(key: bytes) -> bool:

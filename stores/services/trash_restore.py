@@ -17,6 +17,7 @@ from stores.models import AuditEntry, TrashEntry
 from stores.services import audit
 from stores.services.trash_rows import CREATED, DELETED, OVERWRITTEN, entry_of, note_replacements
 from stores.services.writing import Writing
+from stores.texts import say
 from stores.types import ABSENT, Entry, Expected
 
 
@@ -78,10 +79,12 @@ def _why_not(backend: Backend, plan: Plan, overwrite: bool) -> StoreError | None
     """Why a row may not be written: its time has passed, or there is something newer."""
     if not plan.removes and not backend.capabilities.purges and plan.wanted.expired(time.time()):
         at = datetime.fromtimestamp(plan.wanted.expires_at or 0, UTC)
-        return BadConfig(f"The key expired on {at:%Y-%m-%d %H:%M:%S} UTC.", "Create it again with a new expiry.", "expiry")
+        return BadConfig(
+            say("The key expired on %(at)s UTC.", at=f"{at:%Y-%m-%d %H:%M:%S}"), say("Create it again with a new expiry."), "expiry"
+        )
     newer = plan.current is not None and plan.current.etag != plan.trash.replaced_by
     if newer and not overwrite:
-        return Conflict("The key has changed since; it stays." if plan.removes else "The key exists already.", plan.current)
+        return Conflict(say("The key has changed since; it stays.") if plan.removes else say("The key exists already."), plan.current)
     return None
 
 

@@ -16,14 +16,15 @@ from stores.services.limited import BANNING, Window, named, window_of
 from stores.services.limits import SMTP, Ban
 from stores.services.relief import ACTIONS, Target
 from stores.services.traces import split
+from stores.texts import say
 
 _REPUTATION: Final = ACTIONS["neutral"].classes
 _LOCKS: Final = ACTIONS["release"].classes
 _EVENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "rate-auth": ("failed login", "failed logins"),
-    "rate-rcpt": ("unknown recipient", "unknown recipients"),
+    "rate-auth": (say("failed login"), say("failed logins")),
+    "rate-rcpt": (say("unknown recipient"), say("unknown recipients")),
     "rate-scan": ("scan", "scans"),
-    "rate-loiter": ("idle connection", "idle connections"),
+    "rate-loiter": (say("idle connection"), say("idle connections")),
     "rate-contact": ("form", "forms"),
     "rate-http-authenticated": ("request", "requests"),
     "rate-http-anonymous": ("request", "requests"),
@@ -124,9 +125,15 @@ def _sentence(found: Found, windows: Sequence[Window], bans: Sequence[Ban], of: 
     lines: list[str] = []
     full = next((window for window in windows if window.full), None)
     if bans:
-        lines.append(f"The setting `{bans[0].setting}` in {bans[0].store_id} blocks it, whatever is counted here.")
+        lines.append(
+            say(
+                "The setting `%(setting)s` in %(store_id)s blocks it, whatever is counted here.",
+                setting=bans[0].setting,
+                store_id=bans[0].store_id,
+            )
+        )
         lines += _counts(windows)
-        return "bad", f"{name} is banned", None, lines
+        return "bad", say("%(name)s is banned", name=name), None, lines
     if full is not None:
         lines += [_full_line(full, found), *_counts(windows, full)]
         return "bad", _full_title(full, name), full.end, lines
@@ -136,47 +143,66 @@ def _sentence(found: Found, windows: Sequence[Window], bans: Sequence[Ban], of: 
     lines += _counts(windows)
     pairs = [finding for finding in of["greylist"] if not finding.row.expired]
     if pairs:
-        lines.append(f"{_number(len(pairs), 'greylist pair is', 'greylist pairs are')} known: their next attempt passes.")
+        lines.append(
+            say("%(count)s known: their next attempt passes.", count=_number(len(pairs), "greylist pair is", "greylist pairs are"))
+        )
     if held:
-        lines.append(f"{_number(len(held), 'lock is', 'locks are')} held.")
+        lines.append(say("%(count)s held.", count=_number(len(held), "lock is", "locks are")))
     if bad:
         worst = max(bad, key=_score)
-        lines.append(f"The spam filter leans towards spam: {worst.row.decoded.label}, {worst.row.decoded.value_label}.")
+        lines.append(
+            say(
+                "The spam filter leans towards spam: %(label)s, %(value_label)s.",
+                label=worst.row.decoded.label,
+                value_label=worst.row.decoded.value_label,
+            )
+        )
     if near is not None:
-        return "warn", f"{name} is close to a limit", near.end, lines
+        return "warn", say("%(name)s is close to a limit", name=name), near.end, lines
     if held:
-        return "warn", f"Work on {name} is locked", held[0].row.entry.expires_at, lines
+        return "warn", say("Work on %(name)s is locked", name=name), held[0].row.entry.expires_at, lines
     if bad:
-        return "warn", f"Nothing blocks {name}, but its reputation is bad", None, lines
+        return "warn", say("Nothing blocks %(name)s, but its reputation is bad", name=name), None, lines
     if found.failed and not found.findings:
-        return "warn", f"Nothing known holds {name} back", None, ["Not all stores answered, so this may not be the whole truth.", *lines]
+        return (
+            "warn",
+            say("Nothing known holds %(name)s back", name=name),
+            None,
+            [say("Not all stores answered, so this may not be the whole truth."), *lines],
+        )
     if not found.findings:
-        return "ok", f"No trace of {name}", None, ["No store counts, delays, locks or rates it."]
+        return "ok", say("No trace of %(name)s", name=name), None, [say("No store counts, delays, locks or rates it.")]
     unknown = [window for window in windows if window.limit is None]
     if unknown:
-        lines.append("Where the limit is not known it cannot be said how close the counter is to it.")
-    return "ok", f"Nothing holds {name} back", None, lines
+        lines.append(say("Where the limit is not known it cannot be said how close the counter is to it."))
+    return "ok", say("Nothing holds %(name)s back", name=name), None, lines
 
 
 def _full_title(window: Window, name: str) -> str:
     if window.slug in BANNING:
-        return f"The next {_EVENTS[window.slug][0]} bans {window.subject}"
+        return say("The next %(events)s bans %(subject)s", events=_EVENTS[window.slug][0], subject=window.subject)
     if window.slug == SMTP:
         toward = "to" if "outbound" in window.rule else "from"
-        return f"Mail {toward} {name} waits"
+        return say("Mail %(toward)s %(name)s waits", toward=toward, name=name)
     if window.slug == "rate-contact":
-        return f"Forms of {window.subject} are refused"
-    return f"Requests of {window.subject} are refused"
+        return say("Forms of %(subject)s are refused", subject=window.subject)
+    return say("Requests of %(subject)s are refused", subject=window.subject)
 
 
 def _full_line(window: Window, found: Found) -> str:
     assert window.limit is not None  # it is full
-    said = f"`{window.rule}` has counted {window.count:,} of {window.limit.requests:,} {_EVENTS[window.slug][1]} in this window."
+    said = say(
+        "`%(rule)s` has counted %(count)s of %(requests)s %(events)s in this window.",
+        rule=window.rule,
+        count=f"{window.count:,}",
+        requests=f"{window.limit.requests:,}",
+        events=_EVENTS[window.slug][1],
+    )
     if window.slug not in BANNING:
         return said
     if found.limits.readable:
-        return f"{said} The settings in {', '.join(found.limits.readable)} hold no ban of it yet."
-    return f"{said} Whether it is banned already is in the server's settings, which cannot be read from here."
+        return say("%(said)s The settings in %(names)s hold no ban of it yet.", said=said, names=", ".join(found.limits.readable))
+    return say("%(said)s Whether it is banned already is in the server's settings, which cannot be read from here.", said=said)
 
 
 def _counts(windows: Sequence[Window], told: Window | None = None) -> list[str]:
@@ -186,9 +212,19 @@ def _counts(windows: Sequence[Window], told: Window | None = None) -> list[str]:
         if window is told or window.limit is None or 10 * window.count < window.limit.requests or len(lines) == 2:
             continue
         many = _EVENTS[window.slug][1]
-        then = "bans" if window.slug in BANNING else "waits" if window.slug == SMTP else "is refused"
-        used = f"{window.count:,} of {window.limit.requests:,} {many} of {window.subject}"
-        lines.append(f"{used}: {window.left:,} more pass, the one after {then}." if window.left else f"{used}: the next one {then}.")
+        then = "bans" if window.slug in BANNING else "waits" if window.slug == SMTP else say("is refused")
+        used = say(
+            "%(count)s of %(requests)s %(many)s of %(subject)s",
+            count=f"{window.count:,}",
+            requests=f"{window.limit.requests:,}",
+            many=many,
+            subject=window.subject,
+        )
+        lines.append(
+            say("%(used)s: %(left)s more pass, the one after %(then)s.", used=used, left=f"{window.left:,}", then=then)
+            if window.left
+            else say("%(used)s: the next one %(then)s.", used=used, then=then)
+        )
     return lines
 
 
@@ -200,25 +236,27 @@ def _proposals(
 
     mail = [window for window in windows if window.slug == SMTP and window.full]
     if mail:
-        yield Proposal("reset", "Let its mail through now", _windows(mail))
+        yield Proposal("reset", say("Let its mail through now"), _windows(mail))
     banning = [window for window in windows if window.slug in BANNING]
     for slug in dict.fromkeys(window.slug for window in banning):
-        yield Proposal("reset", f"Reset {_EVENTS[slug][1]}", _windows(window for window in banning if window.slug == slug))
+        yield Proposal(
+            "reset", say("Reset %(events)s", events=_EVENTS[slug][1]), _windows(window for window in banning if window.slug == slug)
+        )
     rest = [window for window in windows if window.full and window.slug not in BANNING and window.slug != SMTP]
     if rest:
-        yield Proposal("reset", "Let its requests in now", _windows(rest))
+        yield Proposal("reset", say("Let its requests in now"), _windows(rest))
     if of["greylist"]:
-        yield Proposal("allow", "Let its next attempts in", targets(of["greylist"]))
+        yield Proposal("allow", say("Let its next attempts in"), targets(of["greylist"]))
     elif pair := _new_pair(found, stores):
         yield pair
     if bad := [finding for finding in of["reputation"] if _score(finding) != 0]:
-        yield Proposal("neutral", "Make its reputation neutral", targets(bad))
+        yield Proposal("neutral", say("Make its reputation neutral"), targets(bad))
     if of["locks"]:
-        yield Proposal("release", "Release its locks", targets(of["locks"]))
+        yield Proposal("release", say("Release its locks"), targets(of["locks"]))
     if of["codes"]:
-        yield Proposal("revoke", "Revoke its sign-in codes", targets(of["codes"]))
+        yield Proposal("revoke", say("Revoke its sign-in codes"), targets(of["codes"]))
     if of["replies"]:
-        yield Proposal("forget", "Forget the Message-ID", targets(of["replies"]))
+        yield Proposal("forget", say("Forget the Message-ID"), targets(of["replies"]))
 
 
 def _windows(windows: Iterable[Window]) -> tuple[Target, ...]:
@@ -238,7 +276,11 @@ def _new_pair(found: Found, stores: Mapping[str, Store]) -> Proposal | None:
         key = build_key("greylist", fields, default.effective_version)
     except BadConfig:
         return None
-    return Proposal("allow", f"Let {addresses[0]} write to {addresses[1]} at once", (Target(default.pk, key, ""),))
+    return Proposal(
+        "allow",
+        say("Let %(addresses)s write to %(addresses_2)s at once", addresses=addresses[0], addresses_2=addresses[1]),
+        (Target(default.pk, key, ""),),
+    )
 
 
 def _absent(found: Found) -> tuple[str, ...]:
@@ -248,9 +290,9 @@ def _absent(found: Found) -> tuple[str, ...]:
 
 
 _LOOKED: Final[Mapping[str, str]] = {
-    "rate-auth": "failed logins", "rate-rcpt": "unknown recipients", "rate-scan": "scans", "rate-loiter": "idle connections",
-    SMTP: "SMTP limits", "rate-contact": "contact form", "rate-http": "HTTP limits", "reputation": "reputation", "greylist": "greylist",
-    "trusted-reply": "trusted replies", "lock-": "locks", "acme": "certificate challenges",
+    "rate-auth": say("failed logins"), "rate-rcpt": say("unknown recipients"), "rate-scan": "scans", "rate-loiter": say("idle connections"),
+    SMTP: say("SMTP limits"), "rate-contact": say("contact form"), "rate-http": say("HTTP limits"), "reputation": "reputation", "greylist": "greylist",
+    "trusted-reply": say("trusted replies"), "lock-": "locks", "acme": say("certificate challenges"),
 }  # fmt: skip
 
 

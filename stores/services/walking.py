@@ -10,6 +10,7 @@ from typing import Any, Final
 from stores.backends.base import Backend
 from stores.errors import CursorLost
 from stores.services.rows import settle, store_kind
+from stores.texts import say
 from stores.types import Cursor, Entry, KeyRange
 
 _STEP: Final = 500
@@ -42,7 +43,7 @@ class Walk:
         Answers where to go on, None at the end. Raises CursorLost for a position of other stretches.
         """
         if position is not None and position.get("of") != self._fingerprint():
-            raise CursorLost("This link does not go on with this search.", "Search again from the start.")
+            raise CursorLost(say("This link does not go on with this search."), say("Search again from the start."))
         index, cursor = (0, None) if position is None else (int(position["range"]), position.get("cursor"))
         while index < len(self.ranges):
             cursor = self._step(self.ranges[index], cursor)
