@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stores.texts import say, shown
+
 if TYPE_CHECKING:
     from stores.types import Entry
 
@@ -23,6 +25,11 @@ class StoreError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
+
+    @property
+    def said(self) -> str:
+        """Message and fix as a page says them, in the reader's language."""
+        return f"{shown(self.message)} {shown(self.fix)}".strip()
 
 
 class StoreUnavailable(StoreError):
@@ -66,8 +73,8 @@ class Conflict(StoreError):
     code = "conflict"
     status = 409
 
-    def __init__(self, message: str = "The key has changed since it was read.", current: Entry | None = None) -> None:
-        super().__init__(message, "Look at the present value and decide again.")
+    def __init__(self, message: str = say("The key has changed since it was read."), current: Entry | None = None) -> None:
+        super().__init__(message, say("Look at the present value and decide again."))
         self.current = current
 
 

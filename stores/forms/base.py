@@ -22,7 +22,7 @@ class StyledForm(forms.Form):
 
     def blame(self, error: BadConfig) -> None:
         """Put a service's refusal at the field that it names, or above the form."""
-        self.add_error(error.field if error.field in self.fields else None, str(error))
+        self.add_error(error.field if error.field in self.fields else None, error.said)
 
 
 def style(widget: forms.Widget) -> None:

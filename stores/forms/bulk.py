@@ -12,6 +12,7 @@ from stores.errors import BadConfig
 from stores.forms.base import StyledForm
 from stores.forms.purge import PACES
 from stores.models import Store
+from stores.registry import visible_stores
 from stores.services.bulk_change import Change, Clash, Do, make_change
 from stores.services.filters import KeyFilter
 from stores.types import Pace
@@ -51,7 +52,7 @@ class BulkForm(StyledForm):
         if "do" not in data:
             data["keep"] = "on"
         super().__init__(data, auto_id="bulk-%s")
-        others = Store.objects.exclude(pk=store.pk).exclude(type__in=("static", "http")).filter(enabled=True, read_only=False)
+        others = visible_stores().exclude(pk=store.pk).exclude(type__in=("static", "http")).filter(enabled=True, read_only=False)
         ids = others.values_list("pk", flat=True)
         self.fields["to"].choices = [("", _("Choose a store")), *((name, name) for name in ids)]  # type: ignore[attr-defined]
         self.has_others = bool(ids)
@@ -65,7 +66,7 @@ class BulkForm(StyledForm):
         try:
             return make_change(Do(wanted["do"]), filter, now, expiry=wanted["ttl"], to=wanted["to"], clash=clash, undo=wanted["keep"])
         except BadConfig as error:
-            self.add_error({"expiry": "ttl"}.get(error.field, error.field) or None, str(error))
+            self.add_error({"expiry": "ttl"}.get(error.field, error.field) or None, error.said)
             return None
 
 

@@ -79,7 +79,7 @@ def typed_hex(text: str) -> bytes:
     try:
         return parse_hex(text, "value")
     except BadConfig as error:
-        raise forms.ValidationError(_("Write two hex digits for each byte, such as 05 cb 00.") if len(text) > 80 else str(error)) from None
+        raise forms.ValidationError(_("Write two hex digits for each byte, such as 05 cb 00.") if len(text) > 80 else error.said) from None
 
 
 TYPED: Final = {"text": typed_text, "json": typed_json, "hex": typed_hex}
@@ -141,7 +141,7 @@ class DecodedForm(SeenForm):
             try:
                 self.encoded = keyclasses.encode(self.editable, parts, self.version)
             except BadConfig as error:
-                self.add_error(f"part_{error.field}" if f"part_{error.field}" in self.fields else None, str(error))
+                self.add_error(f"part_{error.field}" if f"part_{error.field}" in self.fields else None, error.said)
         return cleaned
 
     def parts(self) -> list[forms.BoundField]:
@@ -223,7 +223,7 @@ class ExpiryFields(StyledForm):
         try:
             moment = parse_expiry(text, time.time(), timezone.get_current_timezone())
         except BadConfig as error:
-            raise forms.ValidationError({field: str(error)}) from None
+            raise forms.ValidationError({field: error.said}) from None
         if moment is None or moment is KEEP:
             raise forms.ValidationError({field: _("Say how long, such as 90, 2 h 30 min or 7 days.")})
         return int(moment)

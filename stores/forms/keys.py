@@ -87,7 +87,7 @@ class KeyFilterForm(StyledForm):
         try:
             self.key_filter = KeyFilter.from_query({**texts, "class": cleaned.get("slug", "")})
         except BadConfig as error:
-            self.add_error("slug" if error.field == "class" else error.field, str(error))
+            self.add_error("slug" if error.field == "class" else error.field, error.said)
         return cleaned
 
     def folded(self) -> list[forms.BoundField]:
@@ -155,5 +155,5 @@ class PickForm(forms.Form):
         try:
             self.picks = [(key_of(token), etag) for token, _, etag in (text.rpartition(":") for text in self.raw)]
         except BadConfig as error:
-            raise forms.ValidationError(str(error)) from None
+            raise forms.ValidationError(error.said) from None
         return self.cleaned_data

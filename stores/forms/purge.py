@@ -44,7 +44,7 @@ class PaceForm(StyledForm):
         try:
             return next_time(text) if text else None
         except BadConfig as error:
-            raise forms.ValidationError(str(error)) from None
+            raise forms.ValidationError(error.said) from None
 
     @property
     def chosen(self) -> Pace:
@@ -80,7 +80,7 @@ class ScheduleForm(StyledForm):
             try:
                 cron.parse(cleaned["frequency"])
             except BadConfig as error:
-                self.add_error("frequency", str(error))
+                self.add_error("frequency", error.said)
         return cleaned
 
     def _picked(self, cleaned: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
+from stores.texts import Text
 from stores.types import Kind
 
 FieldValue = str | int | float | bool | None | list[str]
@@ -80,6 +81,10 @@ class KeyClass:
     """In 0.10 the keys had no prefix at all."""
     strict_texts: bool = True
     """Later versions recognise the text prefixes too, because nothing else can look like them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", Text(self.title))
+        object.__setattr__(self, "use", Text(self.use))
 
     @property
     def order(self) -> int:

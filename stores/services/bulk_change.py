@@ -35,11 +35,11 @@ class Clash(StrEnum):
 
 
 VERBS: Final[Mapping[Do, str]] = {
-    Do.DELETE: "Delete",
+    Do.DELETE: say("Delete"),
     Do.EXPIRY: say("Set the expiry of"),
-    Do.COPY: "Copy",
-    Do.MOVE: "Move",
-    Do.IMPORT: "Import",
+    Do.COPY: say("Copy"),
+    Do.MOVE: say("Move"),
+    Do.IMPORT: say("Import"),
 }
 PAST: Final[Mapping[Do, str]] = {Do.DELETE: "deleted", Do.EXPIRY: "changed", Do.COPY: "copied", Do.MOVE: "moved", Do.IMPORT: "imported"}
 

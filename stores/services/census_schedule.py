@@ -16,8 +16,15 @@ from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.texts import say
 
-INTERVALS: Final = ((0, say("Only on request")), (15, say("Every 15 minutes")), (60, say("Every hour")), (180, say("Every 3 hours")), (720, say("Every 12 hours")),
-                    (1440, say("Every day")), (10080, say("Every week")))  # fmt: skip
+INTERVALS: Final = (
+    (0, say("Only on request")),
+    (15, say("Every 15 minutes")),
+    (60, say("Every hour")),
+    (180, say("Every 3 hours")),
+    (720, say("Every 12 hours")),
+    (1440, say("Every day")),
+    (10080, say("Every week")),
+)
 """Minutes, and what to call them."""
 LEAST_REST: Final = 20
 """A count that took so long rests at least 20 times as long: counting takes at most about 5 % of the time."""

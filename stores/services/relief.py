@@ -54,24 +54,45 @@ def _family(*families: str) -> frozenset[str]:
 ACTIONS: Final[Mapping[str, Action]] = {
     action.name: action
     for action in (
-        Action("reset", say("Reset counters"), frozenset(slug for slug in CLASSES if slug.startswith("rate-")),
-               say("Number and marker go together, and the next event is counted as the first of its window. The limit "
-"itself stays.")),
-        Action("allow", say("Let the next attempt in"), frozenset(("greylist",)),
-               say("The pair counts as seen: the next attempt passes, and so does every further one for 30 days."), deletes=False),
-        Action("neutral", say("Make the reputation neutral"), frozenset(slug for slug in CLASSES if slug.startswith("reputation-")),
-               say("The score is forgotten. The server starts from nothing, which counts as neutral, with the next "
-"message.")),
-        Action("release", say("Release locks"), frozenset(slug for slug in CLASSES if slug.startswith("lock-")),
-               say("Another worker may take the work up at once. If the one that holds the lock is still at it, the "
-"work is done twice.")),
-        Action("revoke", say("Revoke codes"), frozenset(("oauth",)),
-               say("The code can no longer be redeemed and the sign-in has to be started again. Sessions that are open "
-"stay open.")),
-        Action("forget", say("Forget Message-IDs"), frozenset(("trusted-reply",)),
-               say("Replies to this message are no longer trusted because of it; they are filtered like any other mail.")),
+        Action(
+            "reset",
+            say("Reset counters"),
+            frozenset(slug for slug in CLASSES if slug.startswith("rate-")),
+            say("Number and marker go together, and the next event is counted as the first of its window. The limit itself stays."),
+        ),
+        Action(
+            "allow",
+            say("Let the next attempt in"),
+            frozenset(("greylist",)),
+            say("The pair counts as seen: the next attempt passes, and so does every further one for 30 days."),
+            deletes=False,
+        ),
+        Action(
+            "neutral",
+            say("Make the reputation neutral"),
+            frozenset(slug for slug in CLASSES if slug.startswith("reputation-")),
+            say("The score is forgotten. The server starts from nothing, which counts as neutral, with the next message."),
+        ),
+        Action(
+            "release",
+            say("Release locks"),
+            frozenset(slug for slug in CLASSES if slug.startswith("lock-")),
+            say("Another worker may take the work up at once. If the one that holds the lock is still at it, the work is done twice."),
+        ),
+        Action(
+            "revoke",
+            say("Revoke codes"),
+            frozenset(("oauth",)),
+            say("The code can no longer be redeemed and the sign-in has to be started again. Sessions that are open stay open."),
+        ),
+        Action(
+            "forget",
+            say("Forget Message-IDs"),
+            frozenset(("trusted-reply",)),
+            say("Replies to this message are no longer trusted because of it; they are filtered like any other mail."),
+        ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def scope_of(store: Store, kind: str, what: str) -> Scope:
     if kind == "rates" and what in RATES:
         cls = CLASSES[what]
         effect = say("Running windows and those that are over. The next event of each subject is counted as the first of its window.")
-        return Scope(kind, what, cls.title, "Reset", effect, KeyFilter(class_slug=what))
+        return Scope(kind, what, cls.title, say("Reset"), effect, KeyFilter(class_slug=what))
     if kind == "bayes-account" and what.isascii() and what.isdigit() and int(what) <= U32_MAX and minor(store.effective_version) > 10:
         prefix = b"\x12" + put_u32(int(what))
         effect = say(
@@ -52,7 +52,7 @@ def scope_of(store: Store, kind: str, what: str) -> Scope:
             kind,
             what,
             say("Bayes model of account %(what)s", what=int(what)),
-            "Reset",
+            say("Reset"),
             effect,
             KeyFilter(class_slug="bayes-account", prefix=prefix),
         )
@@ -61,7 +61,7 @@ def scope_of(store: Store, kind: str, what: str) -> Scope:
         effect = say("Stalwart %(effective_version)s neither reads nor writes these keys.", effective_version=store.effective_version)
         if not whole:
             effect = say("Only keys of forms that are no longer written, and counters of windows long past that have no expiry.")
-        return Scope(kind, what, CLASSES[what].title, "Remove", effect, KeyFilter(class_slug=what, left_over=not whole))
+        return Scope(kind, what, CLASSES[what].title, say("Remove"), effect, KeyFilter(class_slug=what, left_over=not whole))
     raise BadConfig(say("There is no such set of keys in this store."), say("Choose one from a page of the store."), "what")
 
 

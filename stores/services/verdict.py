@@ -23,12 +23,12 @@ _LOCKS: Final = ACTIONS["release"].classes
 _EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "rate-auth": (say("failed login"), say("failed logins")),
     "rate-rcpt": (say("unknown recipient"), say("unknown recipients")),
-    "rate-scan": ("scan", "scans"),
+    "rate-scan": (say("scan"), say("scans")),
     "rate-loiter": (say("idle connection"), say("idle connections")),
-    "rate-contact": ("form", "forms"),
-    "rate-http-authenticated": ("request", "requests"),
-    "rate-http-anonymous": ("request", "requests"),
-    SMTP: ("message", "messages"),
+    "rate-contact": (say("form"), say("forms")),
+    "rate-http-authenticated": (say("request"), say("requests")),
+    "rate-http-anonymous": (say("request"), say("requests")),
+    SMTP: (say("message"), say("messages")),
 }
 """What a counter counts, one and many."""
 
@@ -182,8 +182,7 @@ def _full_title(window: Window, name: str) -> str:
     if window.slug in BANNING:
         return say("The next %(events)s bans %(subject)s", events=_EVENTS[window.slug][0], subject=window.subject)
     if window.slug == SMTP:
-        toward = "to" if "outbound" in window.rule else "from"
-        return say("Mail %(toward)s %(name)s waits", toward=toward, name=name)
+        return say("Mail to %(name)s waits", name=name) if "outbound" in window.rule else say("Mail from %(name)s waits", name=name)
     if window.slug == "rate-contact":
         return say("Forms of %(subject)s are refused", subject=window.subject)
     return say("Requests of %(subject)s are refused", subject=window.subject)
@@ -290,10 +289,19 @@ def _absent(found: Found) -> tuple[str, ...]:
 
 
 _LOOKED: Final[Mapping[str, str]] = {
-    "rate-auth": say("failed logins"), "rate-rcpt": say("unknown recipients"), "rate-scan": "scans", "rate-loiter": say("idle connections"),
-    SMTP: say("SMTP limits"), "rate-contact": say("contact form"), "rate-http": say("HTTP limits"), "reputation": "reputation", "greylist": "greylist",
-    "trusted-reply": say("trusted replies"), "lock-": "locks", "acme": say("certificate challenges"),
-}  # fmt: skip
+    "rate-auth": say("failed logins"),
+    "rate-rcpt": say("unknown recipients"),
+    "rate-scan": say("scans"),
+    "rate-loiter": say("idle connections"),
+    SMTP: say("SMTP limits"),
+    "rate-contact": say("contact form"),
+    "rate-http": say("HTTP limits"),
+    "reputation": say("reputation"),
+    "greylist": say("greylist"),
+    "trusted-reply": say("trusted replies"),
+    "lock-": say("locks"),
+    "acme": say("certificate challenges"),
+}
 
 
 def _twice(windows: Sequence[Window]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from stores.services.store_settings import MASK
 from stores.templatetags import words
+from stores.texts import shown
 
 register = template.Library()
 
@@ -74,6 +75,12 @@ def share(part: int | float, whole: int | float) -> str:
     return words.percent(part, whole)
 
 
+@register.filter
+def said(text: str) -> str:
+    """A text of the pure modules in the reader's language, for filters that work on its letters."""
+    return shown(text)
+
+
 def unix(moment: float | datetime) -> float:
     """Unix seconds of a moment given either way."""
     return moment.timestamp() if isinstance(moment, datetime) else float(moment)
@@ -82,11 +89,11 @@ def unix(moment: float | datetime) -> float:
 @register.filter
 def marked(text: str) -> SafeString:
     """Text with `quoted` settings set as code."""
-    pieces = str(text).split("`")
+    pieces = shown(text).split("`")
     if len(pieces) % 2 == 0:
-        return format_html("{}", text)
-    shown = [('<span class="kv-code">{}</span>' if place % 2 else "{}", piece) for place, piece in enumerate(pieces)]
-    return mark_safe("".join(format_html(form, piece) for form, piece in shown))  # noqa: S308
+        return format_html("{}", shown(text))
+    forms = [('<span class="kv-code">{}</span>' if place % 2 else "{}", piece) for place, piece in enumerate(pieces)]
+    return mark_safe("".join(format_html(form, piece) for form, piece in forms))  # noqa: S308
 
 
 @register.filter

@@ -25,22 +25,28 @@ from stores.services.bulk_export import export
 from stores.services.bulk_preview import Found, confirmed, look, preview
 from stores.services.bulk_words import consequence
 from stores.services.filters import KeyFilter
+from stores.services.permissions import Permission
 from stores.services.trash_rows import kept_days
 from stores.types import Pace
-from stores.views.common import actor_of, error_page, go, page, show, store_page
+from stores.views.common import actor_of, error_page, go, needs, page, show, store_page
+from stores.views.confirm import freshly_confirmed
 
 TEMPLATE = "stores/bulk.html"
 
 
 @require_safe
+@freshly_confirmed
 @store_page
+@needs(Permission.BULK)
 def bulk_page(request: HttpRequest, store: Store) -> HttpResponse:
     """Choose what to do; with a choice in the address, the dry run of it. Changes nothing."""
     return _page(request, store)
 
 
 @require_POST
+@freshly_confirmed
 @store_page
+@needs(Permission.BULK)
 def bulk_start(request: HttpRequest, store: Store) -> HttpResponse:
     """Start the change whose dry run was confirmed: exactly the one that is sealed in the form."""
     form = ConfirmForm(request.POST)
@@ -51,7 +57,7 @@ def bulk_start(request: HttpRequest, store: Store) -> HttpResponse:
         except BadConfig as error:
             form.blame(error)
         except Busy as error:
-            form.add_error(None, str(error))
+            form.add_error(None, error.said)
         else:
             return go(request, reverse("stores:run", args=[run.pk]))
     return _page(request, store, form)
@@ -59,6 +65,7 @@ def bulk_start(request: HttpRequest, store: Store) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.BULK)
 def bulk_export(request: HttpRequest, store: Store) -> HttpResponse:
     """The keys of the filter in the address as a file."""
     wanted = request.POST.get("format", "jsonl")
@@ -84,6 +91,7 @@ def run_receipt(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 @require_POST
+@freshly_confirmed
 @page
 def run_undo(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Put back everything that a run removed or overwrote; a run of its own."""
@@ -111,7 +119,7 @@ def _page(request: HttpRequest, store: Store, confirm: ConfirmForm | None = None
             context |= {"preview": shown, "found": shown.found, "paces": paces}
             context |= {"verb": dict(DOS)[change.do.value], "warning": consequence(change)}
     except BadConfig as error:
-        form.add_error(error.field if error.field in form.fields else None, str(error))
+        form.add_error(error.field if error.field in form.fields else None, error.said)
         status = 422
     except StoreError as error:
         return error_page(request, error, store)

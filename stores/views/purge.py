@@ -47,8 +47,8 @@ def purge(request: HttpRequest, store: Store) -> HttpResponse:
     if asked and request.headers.get("HX-Target") == "schedule":
         return show(request, TEMPLATE, schedule_context(store, form), fragment="schedule", status=200 if form.is_valid() else 400)
     if request.headers.get("HX-Target") == "now":
-        return _while_running(request, now_context(store))
-    return show(request, TEMPLATE, schedule_context(store, form) | now_context(store) | past_context(store))
+        return _while_running(request, now_context(request, store))
+    return show(request, TEMPLATE, schedule_context(store, form) | now_context(request, store) | past_context(store))
 
 
 def _while_running(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
@@ -69,7 +69,7 @@ def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
         raise BadConfig(wrong or _("Choose a pace: gentle, normal or fast."), field="until" if wrong else "pace")
     purges.start(actor_of(request), store, form.chosen, until=form.cleaned_data["until"])
     if request.headers.get("HX-Request"):
-        return show(request, TEMPLATE, now_context(store), fragment="now")
+        return show(request, TEMPLATE, now_context(request, store), fragment="now")
     return go(request, reverse("stores:purge", args=[store.pk]), _("A purge of %(store_pk)s has started.") % {"store_pk": store.pk})
 
 
@@ -83,12 +83,12 @@ def schedule(request: HttpRequest, store: Store) -> HttpResponse:
         try:
             schedules.set_schedule(actor_of(request), store, wanted["frequency"], not wanted["active"], wanted["pace"])
         except BadConfig as error:
-            form.add_error("frequency", str(error))
+            form.add_error("frequency", error.said)
         else:
             return go(request, reverse("stores:purge", args=[store.pk]), _saved(store))
     context = schedule_context(store, form)
     if not request.headers.get("HX-Request"):
-        context |= now_context(store) | past_context(store)
+        context |= now_context(request, store) | past_context(store)
     return show(request, TEMPLATE, context, fragment="schedule", status=422)
 
 
@@ -121,16 +121,16 @@ def schedule_context(store: Store, form: ScheduleForm) -> dict[str, Any]:
     return {"store": store, "form": shown, "frequency": frequency, "meaning": meaning, "changed": changed}
 
 
-def now_context(store: Store) -> dict[str, Any]:
+def now_context(request: HttpRequest, store: Store) -> dict[str, Any]:
     """What waits, from the last census, and the purge that is under way."""
     census = censuses.latest(store)
     preview = purges.preview_of(census) if census and "expired" in census.details else None
     lines = waiting(preview) if preview else []
     refusal = ""
     try:
-        refusal = abilities(store).purges
+        refusal = abilities(store, actor_of(request)).purges
     except StoreError as error:
-        refusal = str(error)
+        refusal = error.said
     run = next(iter(runs.active(store, RunAction.PURGE)), None)
     return {
         "store": store,
