@@ -265,7 +265,7 @@ class _Work:
             position=position,
             progress=self._progress(),
         )
-        self.lease.add(step, took * 1000)
+        self.lease.add(step, took * 1000, save=False)
         self._save()
         if took:
             self.size = max(1, min(LARGEST, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))

@@ -19,12 +19,12 @@ from stores.services.bulk_change import Change
 from stores.services.bulk_record import Record, size_in_trash, size_of_note
 from stores.services.leases import Lease, key_text
 from stores.services.rows import same_row, settle
-from stores.services.trash_rows import DELETED, OVERWRITTEN, content_digest, note_replacements
+from stores.services.trash_rows import DELETED, OVERWRITTEN, content_digest, insert_all, note_replacements
 from stores.services.writing import Writing
 from stores.texts import say
 from stores.types import Entry
 
-AUDITED: Final = 10_000
+AUDITED: Final = 1000
 """The first keys of a run that the audit names one by one; the rest is in its closing entry as count and checksum."""
 _NAMED_IN_LOG: Final = 10
 
@@ -120,7 +120,7 @@ class Hands:
             if self.record.done + index < AUDITED:
                 planned.note = self.at.note(planned.entry.key, action, lost)
         with transaction.atomic():
-            TrashEntry.objects.bulk_create([planned.trash for planned in plan if planned.trash])
+            insert_all([planned.trash for planned in plan if planned.trash])
             audit.append([planned.note for planned in plan if planned.note])
 
     def _fits(self, size: int) -> bool:

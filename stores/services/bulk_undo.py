@@ -10,14 +10,16 @@ from stores.errors import KeyNotFound, NotSupported
 from stores.models import Run, RunAction, RunState, TrashEntry
 from stores.services import access, runs
 from stores.services.actor import Actor
+from stores.services.bulk_chunks import AUDITED
 from stores.services.bulk_record import Record
 from stores.services.leases import Lease, key_text
 from stores.services.permissions import Permission, require
 from stores.services.trash import restore_many
+from stores.texts import say
 from stores.types import Pace, PurgeSlice
 
 RESTORE: Final = "restore"
-_CHUNK: Final = 50
+_CHUNK: Final = 200
 
 
 def restorable(run: Run) -> int:
@@ -28,12 +30,14 @@ def restorable(run: Run) -> int:
 def start(actor: Actor, run: Run, overwrite: bool = False) -> Run:
     """Record the undoing of a finished run and hand it to the workers. Raises Busy, ReadOnly, NotSupported, KeyNotFound."""
     if run.store is None:
-        raise NotSupported(f"The definition of store {run.store_name} was deleted.", "Its trash went with it.")
+        raise NotSupported(
+            say("The definition of store %(store_name)s was deleted.", store_name=run.store_name), say("Its trash went with it.")
+        )
     if not RunState(run.state).finished:
-        raise NotSupported("The run has not ended yet.", "Cancel it first, or wait for its end.")
+        raise NotSupported(say("The run has not ended yet."), say("Cancel it first, or wait for its end."))
     count = restorable(run)
     if not count:
-        raise KeyNotFound("Nothing of this run is in the trash any more.")
+        raise KeyNotFound(say("Nothing of this run is in the trash any more."))
     require(actor, Permission.BULK, run.store)
     access.require_writable(run.store)
     params = {"do": RESTORE, "of": str(run.pk), "overwrite": overwrite, "before": {"keys": count, "exact": True, "bytes": 0}}
@@ -56,12 +60,12 @@ def work(lease: Lease, actor: Actor) -> None:
         if not chunk:
             break
         began = time.monotonic()
-        outcomes = restore_many(actor, [trash.pk for trash in chunk], bool(params["overwrite"]))
+        outcomes = restore_many(actor, [trash.pk for trash in chunk], bool(params["overwrite"]), named=record.done < AUDITED)
         took = time.monotonic() - began
         _count(lease, record, chunk, outcomes)
         share = min(0.999, (record.done + record.kept + record.failed) / expected)
         done = sum(outcome.state == "restored" for outcome in outcomes)
-        lease.add(PurgeSlice(scanned=len(chunk), values=done, position=str(chunk[-1].pk), progress=share), took * 1000)
+        lease.add(PurgeSlice(scanned=len(chunk), values=done, position=str(chunk[-1].pk), progress=share), took * 1000, save=False)
         record.save_to(run)
         lease.save(force=True)
         lease.wait(pause_after(Pace(run.pace), took))
@@ -77,4 +81,4 @@ def _count(lease: Lease, record: Record, chunk: list[TrashEntry], outcomes: list
         record.failed += outcome.state == "failed"
         record.name_failure(text, outcome.message)
         if len(record.failures) <= 10:
-            lease.log(f"Left: {text}. {outcome.message}")
+            lease.log(say("Left: %(text)s. %(message)s", text=text, message=outcome.message))

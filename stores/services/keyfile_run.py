@@ -127,7 +127,7 @@ class _Import:
             position=f"{last.end}:{last.last}",
             progress=min(0.999, last.end / self.bytes),
         )
-        self.lease.add(step, took * 1000)
+        self.lease.add(step, took * 1000, save=False)
         self._save()
         pace = Pace(self.run.pace)
         self.size = max(1, min(LARGEST, round(self.size * min(2.0, CHUNK_SECONDS[pace] / max(took, 0.001)))))

@@ -50,8 +50,8 @@ class Lease:
         """Whether somebody asked to cancel or pause."""
         return self.cancel or self.pause
 
-    def add(self, step: PurgeSlice, milliseconds: float) -> None:
-        """Count a committed slice; saved now and then."""
+    def add(self, step: PurgeSlice, milliseconds: float, *, save: bool = True) -> None:
+        """Count a committed slice; saved now and then, unless the caller does that."""
         run = self.run
         run.scanned += step.scanned
         run.values += step.values
@@ -65,7 +65,8 @@ class Lease:
             run.progress = step.progress
         for key in step.corrupt_keys:
             self.log(f"Malformed row, left as it is: {key_text(key, self.store.effective_version)}")
-        self.save()
+        if save:
+            self.save()
 
     def save(self, force: bool = False) -> None:
         """Write counts and a sign of life, and read the wishes; at most four times a second. Raises LostRun."""

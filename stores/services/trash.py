@@ -132,9 +132,10 @@ def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
         return at.row(at.stored(entry_of(trash)))
 
 
-def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False) -> list[RestoreOutcome]:
+def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False, *, named: bool = True) -> list[RestoreOutcome]:
     """Restore each by itself, in the order given; one that cannot be restored does not stop the others.
 
+    `named`: in the audit one by one.
     A store is opened once for all of its neighbours in the list. Raises Forbidden, ReadOnly, and what opening a store raises.
     """
     ids = list(trash_ids)
@@ -148,7 +149,7 @@ def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False
             continue
         with writing(actor, store) as at:
             rows = [found[trash_id] for trash_id in group]
-            outcomes += [_outcome(trash, error) for trash, error in zip(rows, restore_rows(at, rows, overwrite), strict=True)]
+            outcomes += [_outcome(trash, error) for trash, error in zip(rows, restore_rows(at, rows, overwrite, named=named), strict=True)]
     return outcomes
 
 

