@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from django.http import HttpRequest
@@ -86,13 +87,26 @@ class ApiRequest(HttpRequest):
     auth: ApiToken
 
 
+Known = Callable[[str, str], frozenset[str]]
+"""Method and route of a request -> the query parameters that it takes."""
+
+
 class Token(HttpBearer):
-    """`Authorization: Bearer kva_...`. Wrong tokens answer 401, used-up ones 429."""
+    """`Authorization: Bearer kva_...`. Wrong tokens answer 401, used-up ones 429, parameters that the route does not have 422."""
+
+    def __init__(self, known: Known) -> None:
+        super().__init__()
+        self.known = known
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
         found = tokens.find(token)
-        if found is not None:
-            request.rights = tokens.rights(found)  # type: ignore[attr-defined]  # read by the middleware that hides stores
+        if found is None:
+            return None
+        request.rights = tokens.rights(found)  # type: ignore[attr-defined]  # read by the middleware that hides stores
+        known = self.known(request.method or "", request.resolver_match.route if request.resolver_match else "")
+        if unknown := sorted(set(request.GET) - known):
+            takes = f"It takes {', '.join(sorted(known))}." if known else "It takes none."
+            raise BadConfig(f'The route has no parameter "{unknown[0][:40]}".', takes, unknown[0][:40])
         return found
 
 

@@ -44,10 +44,17 @@ class RunsOut(Schema):
     next: str
 
 
+class LogLine(Schema):
+    """`at` is Unix seconds."""
+
+    at: int
+    text: str
+
+
 class LogOut(Schema):
     """Newest last."""
 
-    lines: list[dict[str, Any]]
+    lines: list[LogLine]
 
 
 class UndoIn(Body):
@@ -105,7 +112,7 @@ def get_run(request: ApiRequest, run_id: str) -> dict[str, Any]:
 
 @router.get("/runs/{run_id}/log", **does("read", LogOut, "What a run has said"))
 def get_log(request: ApiRequest, run_id: str) -> dict[str, Any]:
-    return {"lines": _run(request, run_id, "read").log}
+    return {"lines": [{"at": at, "text": text} for at, text in _run(request, run_id, "read").log]}
 
 
 @router.get("/runs/{run_id}/receipt", **does("read", ReceiptOut, "What a bulk change did"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest
@@ -32,25 +33,40 @@ from stores.api import (
     trash,
 )
 from stores.api.base import Token
+from stores.api.describe import corrected, parameters
+from stores.api.docs import docs
 from stores.api.parsing import StrictParser
 
+PREFIX: Final = "/api/v1/"
+
+
+def _known(method: str, route: str) -> frozenset[str]:
+    return _parameters().get((method, route.strip("/")), frozenset())
+
+
+@cache
+def _parameters() -> dict[tuple[str, str], frozenset[str]]:
+    return parameters(schema())
+
+
+token = Token(_known)
 api = NinjaAPI(
     title="kvadmin",
     version="1",
     urls_namespace="api-v1",
     docs_url=None,
     openapi_url=None,
-    auth=Token(),
+    auth=token,
     parser=StrictParser(),
     description="Keys, counts, purges and lookups of Stalwart's in-memory stores. Errors are application/problem+json.",
 )
 problems.install(api)
 
 
-@api.get("/openapi.json", include_in_schema=False, auth=[Token(), django_auth])
+@api.get("/openapi.json", include_in_schema=False, auth=[token, django_auth])
 def openapi(request: HttpRequest) -> dict[str, Any]:
     """The schema, for a token or a signed-in browser."""
-    return dict(api.get_openapi_schema())
+    return schema()
 
 
 ROUTERS = (
@@ -59,6 +75,11 @@ ROUTERS = (
 )  # fmt: skip
 for module in ROUTERS:
     api.add_router("", module.router)
+
+
+def schema() -> dict[str, Any]:
+    """The OpenAPI document of all routes."""
+    return corrected(api.get_openapi_schema(path_prefix=PREFIX))
 
 
 no_route = csrf_exempt(login_not_required(problems.no_route))
@@ -70,5 +91,6 @@ def urls() -> tuple[Any, str, str]:
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
             pattern.callback = login_not_required(problems.refusing(pattern.callback))
-    rest = [path("", no_route), path("<path:rest>", no_route)]
+    page = path("docs", docs, {"document": schema, "prefix": PREFIX}, name="docs")
+    rest = [page, path("", no_route), path("<path:rest>", no_route)]
     return [*patterns, *rest], app, namespace

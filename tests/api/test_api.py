@@ -14,7 +14,7 @@ from django.utils import timezone
 
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
 from stores.api.describe import Route, routes, table
-from stores.api.v1 import api
+from stores.api.v1 import schema
 from stores.errors import BadConfig
 from stores.models import ApiToken, AuditEntry, Store, TrashEntry
 from stores.services import tokens
@@ -106,6 +106,17 @@ def test_pages_follow_the_cursor(owner: Actor, memory: Store) -> None:
     assert call("GET", "/stores/mem/keys?class=rate-auth").json()["keys"] == []
 
 
+def test_a_parameter_that_a_route_does_not_have_is_refused(owner: Actor, memory: Store) -> None:
+    """A filter that is mistyped would be no filter at all."""
+    plant(memory, b"k")
+    call = caller(owner, "read", "edit")
+    for path in ("/stores/mem/keys?clas=rate-auth", "/stores/mem/export?clas=rate-auth", "/runs?stores=mem"):
+        refused = call("GET", path)
+        assert refused.status_code == 422, refused.content
+        assert refused.json()["field"] in ("clas", "stores")
+    assert call("GET", "/stores/mem/keys?class=custom&limit=5").json()["keys"][0]["key_hex"] == "6b"
+
+
 def test_codes_and_their_values_stay_masked(owner: Actor, captured: Callable[..., Store]) -> None:
     captured("stalwart-0.11.8/sqlite/memstore-final.db")
     answer = caller(owner, "read")("GET", "/stores/memstore/keys?class=oauth")
@@ -177,7 +188,7 @@ def test_a_token_that_makes_no_sense_is_refused(owner: Actor, name: str, scopes:
 
 def _routes() -> list[tuple[str, str]]:
     found = []
-    for path, methods in api.get_openapi_schema(path_prefix="/api/v1/")["paths"].items():
+    for path, methods in schema()["paths"].items():
         found += [(method.upper(), path) for method in methods]
     return found
 
@@ -304,7 +315,7 @@ def test_the_token_page_shows_a_secret_once(client: Client, owner: Actor, memory
 
 
 def test_the_table_of_routes_is_the_schemas() -> None:
-    expected = table(api.get_openapi_schema(path_prefix="/api/v1/"))
+    expected = table(schema())
     assert expected in (ROOT / "docs" / "api.md").read_text(), f"the table has to read:\n{expected}"
 
 
@@ -313,7 +324,7 @@ EITHER = {"/runs/{run_id}/{act}": {"edit"}}
 """What is for one of two scopes, according to what it is done to."""
 
 
-@pytest.mark.parametrize("route", [*routes(api.get_openapi_schema(path_prefix="/api/v1/"))], ids=lambda r: f"{r.method}.{r.path}")
+@pytest.mark.parametrize("route", [*routes(schema())], ids=lambda r: f"{r.method}.{r.path}")
 def test_every_route_asks_for_its_scope(route: Route, owner: Actor, memory: Store) -> None:
     """A token with every scope but this one, and none with admin, is refused before anything is looked at or done."""
     rest = SCOPES - {route.scope, "admin", *EITHER.get(route.path, ())}
