@@ -10,6 +10,7 @@ from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
@@ -129,4 +130,4 @@ def _back(request: HttpRequest, form: ThemeForm | LanguageForm) -> str:
     """Where the choice was made, unless that is another server."""
     target: str = form.cleaned_data["next"]
     safe = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
-    return target if safe else "stores:overview"
+    return target if safe and target.startswith("/") else reverse("stores:overview")
