@@ -15,14 +15,33 @@ from stores.codecs.lz4block import unpack
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
-from stores.keyclasses.words import RECOVERY, account, counted, digest, shown, utf8
+from stores.keyclasses.words import RECOVERY, account, digest, shown, utf8
+from stores.texts import counted, say
 from stores.types import Kind
 
 ACME: Final = KeyClass(
-    "acme", "ACME challenges", "proofs for new certificates", "acme", "acme", 0x00, Kind.VALUE, "0.10", secret=True, texts=(b"acme:",)
+    "acme",
+    say("ACME challenges"),
+    say("proofs for new certificates"),
+    "acme",
+    "acme",
+    0x00,
+    Kind.VALUE,
+    "0.10",
+    secret=True,
+    texts=(b"acme:",),
 )
 OAUTH: Final = KeyClass(
-    "oauth", "OAuth codes", "sign-in codes not yet used", "oauth", "oauth", 0x01, Kind.VALUE, "0.10", secret=True, texts=(b"oauth:",)
+    "oauth",
+    say("OAuth codes"),
+    say("sign-in codes not yet used"),
+    "oauth",
+    "oauth",
+    0x01,
+    Kind.VALUE,
+    "0.10",
+    secret=True,
+    texts=(b"oauth:",),
 )
 CLASSES: Final = (ACME, OAUTH)
 
@@ -30,7 +49,7 @@ _CODE: Final = re.compile(rb"[A-Za-z0-9]{40}|[A-Za-z0-9]{4}-[A-Za-z0-9]{4}")
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]{1,200}")
 _DOMAIN: Final = re.compile(rb"(?:\*\.)?[^\x00-\x20/:@\\\x7f]{1,253}")
 _STATUS: Final = ("Authorized", "TokenIssued", "Pending")
-_STATUS_WORDS: Final = ("authorized", "token issued", "waiting for approval")
+_STATUS_WORDS: Final = ("authorized", say("token issued"), say("waiting for approval"))
 HIDDEN: Final = "hidden"
 
 
@@ -60,24 +79,28 @@ def decode_oauth(value: bytes, minor: int) -> tuple[OAuthCode, str]:
 
 def read_code(reading: Reading, code: bytes) -> Decoded:
     """A code with its key given without class byte or prefix."""
-    form = "user code" if len(code) == 9 else "sign-in code"
-    shape = "XXXX-XXXX" if len(code) == 9 else f"{len(code)} characters"
+    form = say("user code") if len(code) == 9 else say("sign-in code")
+    shape = "XXXX-XXXX" if len(code) == 9 else say("%(count)s characters", count=len(code))
     fields: dict[str, FieldValue] = {"form": form, "digest": digest(code)}
     if reading.reveal:
         fields["code"] = shown(code)
     start = len(reading.key) - len(code)
     parts: Parts = ((0, start, f"class, {reading.cls.title}"), (start, len(reading.key), f"{form}, {shape}"))
-    label, words, problem, value_parts = f"{form} {fields['digest']}", "not readable", "", ()
+    label, words, problem, value_parts = f"{form} {fields['digest']}", say("not readable"), "", ()
     if reading.entry.value is not None:
         try:
             found, encoding = decode_oauth(reading.entry.value, reading.minor)
         except ValueError as error:
-            problem = f"The code's data cannot be read: {error}."
+            problem = say("The code's data cannot be read: %(error)s.", error=error)
         else:
             fields |= _code_fields(found, encoding, reading)
-            who = "nobody yet" if found.status == 2 and found.account_id == RECOVERY else account(found.account_id, reading.minor)
-            label = f"{form} for {who}, {fields['digest']}"
-            words = f"{_STATUS_WORDS[found.status]} for {shown(found.client_id.encode(), 80)}, not used yet"
+            who = say("nobody yet") if found.status == 2 and found.account_id == RECOVERY else account(found.account_id, reading.minor)
+            label = say("%(form)s for %(who)s, %(fields)s", form=form, who=who, fields=fields["digest"])
+            words = say(
+                "%(status_words)s for %(encode)s, not used yet",
+                status_words=_STATUS_WORDS[found.status],
+                encode=shown(found.client_id.encode(), 80),
+            )
     return reading.decoded(
         label, words, fields, parts=parts, value_parts=value_parts, problem=problem, secret_key=True, secret_value=True
     )  # fmt: skip
@@ -136,10 +159,10 @@ def read_proof(reading: Reading, name: bytes) -> Decoded:
     fields: dict[str, FieldValue] = {"challenge": "http-01" if is_http else None, "digest": digest(name)}
     if reading.reveal:
         fields |= {"token": shown(name), "key_authorization": text}
-    problem = "" if is_http or value is None else "Neither the proof of an http-01 challenge nor a tls-alpn-01 certificate."
+    problem = "" if is_http or value is None else say("Neither the proof of an http-01 challenge nor a tls-alpn-01 certificate.")
     return reading.decoded(
-        f"challenge {fields['digest']}", "http-01 proof" if is_http else "not readable", fields,
-        parts=_proof_parts(reading, name, "challenge token"), problem=problem, secret_key=True, secret_value=True,
+        say("challenge %(fields)s", fields=fields['digest']), say("http-01 proof") if is_http else say("not readable"), fields,
+        parts=_proof_parts(reading, name, say("challenge token")), problem=problem, secret_key=True, secret_value=True,
     )  # fmt: skip
 
 
@@ -150,12 +173,12 @@ def _read_certificate(reading: Reading, name: bytes, der: bytes) -> Decoded:
     try:
         found = read_certificate(der)
     except ValueError as error:
-        problem = f"The certificate cannot be read: {error}."
+        problem = say("The certificate cannot be read: %(error)s.", error=error)
     else:
         fields |= _certificate_fields(found)
-        words = f"tls-alpn-01 certificate for {', '.join(found.names[:3]) or found.subject}"
+        words = say("tls-alpn-01 certificate for %(names)s", names=", ".join(found.names[:3]) or found.subject)
     return reading.decoded(
-        host, words, fields, parts=_proof_parts(reading, name, f"domain {host}"), problem=problem, secret_value=True
+        host, words, fields, parts=_proof_parts(reading, name, say("domain %(host)s", host=host)), problem=problem, secret_value=True
     )  # fmt: skip
 
 

@@ -17,24 +17,40 @@ from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
 from stores.keyclasses.reputation import AREA
-from stores.keyclasses.words import account, counted, ip_text, shown, to_bytes, utf8
+from stores.keyclasses.words import account, ip_text, shown, to_bytes, utf8
+from stores.texts import counted, say
 from stores.types import Kind
 
 GLOBAL: Final = KeyClass(
-    "bayes-global", "Bayes, everyone", "spam and ham words", AREA, "bayes", 0x11, Kind.COUNTER, "0.10", "0.14", bare=True
+    "bayes-global", say("Bayes, everyone"), say("spam and ham words"), AREA, "bayes", 0x11, Kind.COUNTER, "0.10", "0.14", bare=True
 )
 ACCOUNT: Final = KeyClass(
-    "bayes-account", "Bayes, by account", "words one account has trained", AREA, "bayes", 0x12, Kind.COUNTER, "0.11", "0.14", personal=True
+    "bayes-account",
+    say("Bayes, by account"),
+    say("words one account has trained"),
+    AREA,
+    "bayes",
+    0x12,
+    Kind.COUNTER,
+    "0.11",
+    "0.14",
+    personal=True,
 )
 CLASSES: Final = (GLOBAL, ACCOUNT)
 
 LONGEST: Final = 16
 _U32: Final = 0xFFFFFFFF
 _TYPES: Final = {
-    0: "from name", 1: "from address", 2: "domain", 3: "network", 4: "remote address", 9: "URL domain", 10: "address in the body",
-    11: "e-mail domain in the body",
-}  # fmt: skip
-_NUMBERS: Final = {5: "whole number", 6: "negative whole number", 7: "decimal number", 8: "negative decimal number"}
+    0: say("from name"),
+    1: say("from address"),
+    2: say("domain"),
+    3: say("network"),
+    4: say("remote address"),
+    9: say("URL domain"),
+    10: say("address in the body"),
+    11: say("e-mail domain in the body"),
+}
+_NUMBERS: Final = {5: say("whole number"), 6: say("negative whole number"), 7: say("decimal number"), 8: say("negative decimal number")}
 _NUMBER: Final = re.compile("([\x05-\x08])([\x00-\x1f])")
 _FIRST_WORD: Final = re.compile(rb"(?:[a-z0-9]|[\xc2-\xf4][\x80-\xbf]+){3,8}")
 
@@ -81,7 +97,7 @@ def hashed_token(word: str) -> bytes | None:
 def token_words(token: bytes) -> tuple[str, str]:
     """(text, form) of a token; form is totals, word, one of the types, number, mixed or hash."""
     if not token:
-        return "training totals", "totals"
+        return say("training totals"), "totals"
     if typed := _typed(token):
         return typed
     text = utf8(token)
@@ -93,8 +109,8 @@ def token_words(token: bytes) -> tuple[str, str]:
         if found := _FIRST_WORD.match(token):
             word = utf8(found[0])
             if word is not None:
-                return f"{word}… + hashed word", "mixed"
-        return f"hashed {token.hex()}", "hash"
+                return say("%(word)s… + hashed word", word=word), "mixed"
+        return say("hashed %(token)s", token=token.hex()), "hash"
     return shown(token), "bytes"
 
 
@@ -116,12 +132,12 @@ def read_weights(reading: Reading, owner: dict[str, FieldValue], start: int, par
     text, form = token_words(key[start:])
     whose = f", {account(u32(key[1:5]), reading.minor)}" if owner else ""
     fields: dict[str, FieldValue] = {**owner, "token": text, "form": form, "token_hex": key[start:].hex()}
-    value, number = "no number", reading.number
+    value, number = say("no number"), reading.number
     if number is not None:
         ham, spam = split_weights(number)
         fields |= {"ham": ham, "spam": spam}
-        unit = " trained messages" if form == "totals" else ""
-        value = f"ham {ham:,}, spam {spam:,}{unit}"
+        unit = say(" trained messages") if form == "totals" else ""
+        value = say("ham %(ham)s, spam %(spam)s%(unit)s", ham=f"{ham:,}", spam=f"{spam:,}", unit=unit)
     if start < len(key):
         parts = (*parts, (start, len(key), f"token, {form}: {text}"))
     return reading.decoded(
@@ -140,6 +156,6 @@ def _read_account(reading: Reading) -> Decoded:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(GLOBAL, lambda key: len(key) <= 1 + LONGEST, _read_global, until=14, verified=(11,)),
-    rule(ACCOUNT, lambda key: 5 <= len(key) <= 5 + LONGEST, _read_account, until=14, verified=(11,)),
+    rule(GLOBAL, lambda key: len(key) <= 1 + LONGEST, _read_global, until=14, verified=(11,), sees="length"),
+    rule(ACCOUNT, lambda key: 5 <= len(key) <= 5 + LONGEST, _read_account, until=14, verified=(11,), sees="length"),
 )

@@ -11,6 +11,7 @@ from stores.keyclasses.base import FieldValue, minor
 from stores.keyclasses.dav_sieve import COLLECTIONS
 from stores.keyclasses.locks import TASKS
 from stores.keyclasses.words import ip_bytes, to_bytes
+from stores.texts import say
 
 Fields = Mapping[str, FieldValue]
 _STORES: Final = {"data": 0, "blob": 1, "in-memory": 2}
@@ -26,7 +27,11 @@ def build_key(slug: str, fields: Fields, version: str) -> bytes:
     number = minor(version)
     build = (_BUILDERS_010 if number == 10 else _BUILDERS).get(slug)
     if build is None:
-        raise BadConfig(f"Keys of class {slug} cannot be made from parts in 0.{number}.", "Give the key as hex.", field="class")
+        raise BadConfig(
+            say("Keys of class %(slug)s cannot be made from parts in 0.%(number)s.", slug=slug, number=number),
+            say("Give the key as hex."),
+            field="class",
+        )
     return build(fields, number)
 
 
@@ -36,9 +41,9 @@ def build_key(slug: str, fields: Fields, version: str) -> bytes:
 def _bytes(fields: Fields, name: str, longest: int = 4096) -> bytes:
     raw = to_bytes(str(fields.get(name) or ""))
     if not raw:
-        raise BadConfig(f"{name} is missing.", f"Give {name}.", field=name)
+        raise BadConfig(say("%(name)s is missing.", name=name), say("Give %(name)s.", name=name), field=name)
     if len(raw) > longest:
-        raise BadConfig(f"{name} is too long.", f"At most {longest} bytes.", field=name)
+        raise BadConfig(say("%(name)s is too long.", name=name), say("At most %(longest)s bytes.", longest=longest), field=name)
     return raw
 
 
@@ -48,7 +53,11 @@ def _int(fields: Fields, name: str, highest: int) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= highest:
-        raise BadConfig(f"{name} is not a number from 0 to {highest}.", f"Give {name} as a whole number.", field=name)
+        raise BadConfig(
+            say("%(name)s is not a number from 0 to %(highest)s.", name=name, highest=highest),
+            say("Give %(name)s as a whole number.", name=name),
+            field=name,
+        )
     return number
 
 
@@ -58,14 +67,18 @@ def _hex(fields: Fields, name: str, length: int) -> bytes:
     except ValueError:
         raw = b""
     if len(raw) != length:
-        raise BadConfig(f"{name} is not {length} bytes of hex.", f"Give {length * 2} hex digits.", field=name)
+        raise BadConfig(
+            say("%(name)s is not %(length)s bytes of hex.", name=name, length=length),
+            say("Give %(length)s hex digits.", length=length * 2),
+            field=name,
+        )
     return raw
 
 
 def _ip(fields: Fields) -> bytes:
     raw = ip_bytes(str(fields.get("ip", "")).strip())
     if raw is None:
-        raise BadConfig("ip is not an IP address.", "Give one such as 203.0.113.20 or 2001:db8::1.", field="ip")
+        raise BadConfig(say("ip is not an IP address."), say("Give one such as 203.0.113.20 or 2001:db8::1."), field="ip")
     return raw
 
 
@@ -167,7 +180,7 @@ def _email_lock(fields: Fields, version: int) -> bytes:
         return _train_lock(fields, version)
     kind = next((number for number, name in TASKS.items() if name == fields.get("task")), None)
     if kind is None:
-        raise BadConfig("task is not known.", f"Choose one of {', '.join(TASKS.values())}.", field="task")
+        raise BadConfig(say("task is not known."), say("Choose one of %(names)s.", names=", ".join(TASKS.values())), field="task")
     index = bytes([_int(fields, "index", 255)]) if "index" in fields else b""
     return bytes([0x17, kind]) + put_u64(_int(fields, "due_raw", U64_MAX)) + _train_lock(fields, version)[2:] + index
 
@@ -177,14 +190,16 @@ def _purge_lock(fields: Fields, version: int) -> bytes:
         return b"\x18migrate_" + _bytes(fields, "migration") + (b"_done" if fields.get("done") else b"_lock")
     kind = _STORES.get(str(fields.get("store")))
     if kind is None:
-        raise BadConfig("store is not data, blob or in-memory.", "Choose one of them.", field="store")
+        raise BadConfig(say("store is not data, blob or in-memory."), say("Choose one of them."), field="store")
     return b"\x18" + bytes([kind]) + put_u32(_int(fields, "schedule", U32_MAX))
 
 
 def _dav(fields: Fields, version: int) -> bytes:
     number = next((number for number, name in COLLECTIONS.items() if name == fields.get("collection")), None)
     if number is None:
-        raise BadConfig("collection is not known.", f"Choose one of {', '.join(COLLECTIONS.values())}.", field="collection")
+        raise BadConfig(
+            say("collection is not known."), say("Choose one of %(names)s.", names=", ".join(COLLECTIONS.values())), field="collection"
+        )
     return b"\x19" + _account(fields) + bytes([number])
 
 

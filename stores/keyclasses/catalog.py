@@ -24,6 +24,7 @@ from stores.keyclasses import (
 from stores.keyclasses.base import Decoded, KeyClass, StoreKind, minor
 from stores.keyclasses.custom import CUSTOM, STATIC, read_custom, read_static
 from stores.keyclasses.reading import Reading, Rule
+from stores.texts import say
 from stores.types import Entry, Kind
 
 _FAMILIES: Final = (acme_oauth, rate_limits, quota, reputation, greylist_reply, bayes, locks, dav_sieve)
@@ -62,6 +63,11 @@ def classify(key: bytes, version: str, kind: Kind = Kind.UNKNOWN) -> tuple[str |
             if shape(key):
                 return slug, own if kind is Kind.UNKNOWN or own is Kind.LOCK else kind
     return None, kind
+
+
+def rules_of(version: str, byte: int) -> tuple[Rule, ...]:
+    """The rules that keys with this first byte are asked, in order."""
+    return tuple(found for _, _, _, found in _table(version)[byte])
 
 
 def is_lock(key: bytes, version: str) -> bool:
@@ -112,9 +118,9 @@ def _find(key: bytes, version: str) -> Rule | None:
 def _leftover_note(found: Rule, number: int) -> str:
     if number <= found.until:
         return ""
-    kept = " They never expire, so no purge removes them." if found.cls.family == "bayes" else ""
-    return f"Left over: 0.{number} no longer writes these.{kept}"
+    kept = say(" They never expire, so no purge removes them.") if found.cls.family == "bayes" else ""
+    return say("Left over: 0.%(number)s no longer writes these.%(kept)s", number=number, kept=kept)
 
 
 def _early_note(found: Rule, number: int) -> str:
-    return f"0.{number} does not write these yet. Is the version of the store right?" if number < found.since else ""
+    return say("0.%(number)s does not write these yet. Is the version of the store right?", number=number) if number < found.since else ""

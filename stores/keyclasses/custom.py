@@ -10,11 +10,14 @@ from typing import Final
 from stores.codecs.bincode import Encoding, Variable, detect
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Reading, decimal
-from stores.keyclasses.words import counted, finite, shown
+from stores.keyclasses.words import finite, shown
+from stores.texts import counted, say
 from stores.types import Kind
 
-CUSTOM: Final = KeyClass(None, "Your own keys", "set by Sieve and expressions", "expressions", "custom", None, Kind.UNKNOWN, "0.10")
-STATIC: Final = KeyClass(None, "Static entries", "answers from the configuration", "static", "custom", None, Kind.VALUE, "0.10")
+CUSTOM: Final = KeyClass(
+    None, say("Your own keys"), say("set by Sieve and expressions"), "expressions", "custom", None, Kind.UNKNOWN, "0.10"
+)
+STATIC: Final = KeyClass(None, say("Static entries"), say("answers from the configuration"), "static", "custom", None, Kind.VALUE, "0.10")
 
 _NAMES: Final = {str: "text", int: "integer", float: "float", list: "list"}
 _PREVIEW: Final = 1000
@@ -66,34 +69,34 @@ def read_value(payload: bytes, minor: int) -> tuple[str, dict[str, FieldValue], 
         return variable_words(value), fields, "sieve-value", ""
     words = variable_words(value)
     if encoding != own_encoding(minor):
-        other = "0.11 or earlier" if encoding == "bincode 1" else "0.12 or later"
-        return words, fields, "sieve-value", f"Written by Sieve of Stalwart {other}; Sieve of this version misreads it."
+        other = say("0.11 or earlier") if encoding == "bincode 1" else say("0.12 or later")
+        return words, fields, "sieve-value", say("Written by Sieve of Stalwart %(other)s; Sieve of this version misreads it.", other=other)
     return words, fields, "sieve-value", ""
 
 
 def read_custom(reading: Reading) -> Decoded:
     """A user key: total on any bytes."""
     key, entry = reading.key, reading.entry
-    label = shown(key) if key else "(empty key)"
+    label = shown(key) if key else say("(empty key)")
     fields: dict[str, FieldValue] = {"key": shown(key)}
     parts = ((0, len(key), "name"),) if key else ()
     if entry.kind is Kind.COUNTER or (entry.value is None and entry.counter is not None):
-        words = "no number" if entry.counter is None else f"{entry.counter:,}"
+        words = say("no number") if entry.counter is None else f"{entry.counter:,}"
         return reading.decoded(
             label, words, fields | {"count": entry.counter}, parts=parts, editable="counter", problem=reading.number_problem
         )  # fmt: skip
     if entry.value is None:
-        return reading.decoded(label, "no value", fields, parts=parts)
+        return reading.decoded(label, say("no value"), fields, parts=parts)
     words, more, editor, note = read_value(entry.value, reading.minor)
     number = decimal(entry.value) if reading.store == "redis" else None
     if number is not None:
         words, more = f"{number:,}", more | {"number": number}
-        note = note or "On Redis a counter and a text of digits look alike."
+        note = note or say("On Redis a counter and a text of digits look alike.")
     if entry.counter is not None:
         more["count"] = entry.counter
         note = f"{note} The same key is also a counter: {entry.counter:,}.".strip()
     if entry.length is not None:
-        words = f"{counted(entry.length, 'byte')}, beginning {words}"
+        words = say("%(bytes)s, beginning %(words)s", bytes=counted(entry.length, "byte"), words=words)
     value_parts = _value_parts(entry.value, more) if more.get("encoding") in ("bincode 1", "bincode 2") else ()
     return reading.decoded(label, words, fields | more, parts=parts, value_parts=value_parts, editable=editor, note=note)
 
@@ -114,6 +117,6 @@ def _value_parts(payload: bytes, fields: dict[str, FieldValue]) -> tuple[tuple[i
 def read_static(reading: Reading) -> Decoded:
     """An entry of a static store: text both."""
     key, value = reading.key, reading.entry.value
-    words = f"“{shown(value, 80)}”" if value else "empty" if value is not None else "no value"
+    words = f"“{shown(value, 80)}”" if value else "empty" if value is not None else say("no value")
     fields: dict[str, FieldValue] = {"key": shown(key), "value": shown(value or b"")}
-    return reading.decoded(shown(key) if key else "(empty key)", words, fields)
+    return reading.decoded(shown(key) if key else say("(empty key)"), words, fields)

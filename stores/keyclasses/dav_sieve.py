@@ -10,19 +10,27 @@ from stores.codecs.rkyv import DavLock, decode_dav_locks
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Reading, Rule, rule
-from stores.keyclasses.words import account, counted, shown, span
+from stores.keyclasses.words import account, shown, span
+from stores.texts import counted, say
 from stores.types import Kind
 
 DAV: Final = KeyClass(
-    "lock-dav", "WebDAV locks", "files and entries that a client is editing", "dav", "dav", 0x19, Kind.VALUE, "0.12", secret=True
+    "lock-dav", say("WebDAV locks"), say("files and entries that a client is editing"), "dav", "dav", 0x19, Kind.VALUE, "0.12", secret=True
 )
 SEEN: Final = KeyClass(
-    "sieve-seen-id", "Sieve duplicates", "messages that a user's Sieve script has seen", "sieve", "sieve", 0x1A, Kind.VALUE, "0.12"
+    "sieve-seen-id",
+    say("Sieve duplicates"),
+    say("messages that a user's Sieve script has seen"),
+    "sieve",
+    "sieve",
+    0x1A,
+    Kind.VALUE,
+    "0.12",
 )
 CLASSES: Final = (DAV, SEEN)
 
-COLLECTIONS: Final = {8: "calendar", 10: "address book", 12: "files"}
-UNRELIABLE: Final = "The stored expiry is unreliable: Stalwart adds the time twice."
+COLLECTIONS: Final = {8: "calendar", 10: say("address book"), 12: "files"}
+UNRELIABLE: Final = say("The stored expiry is unreliable: Stalwart adds the time twice.")
 _REASONABLE: Final = 1 << 33
 
 
@@ -30,19 +38,20 @@ def _read_dav(reading: Reading) -> Decoded:
     number, collection = u32(reading.key[1:5]), reading.key[5]
     who, what = account(number, reading.minor), COLLECTIONS.get(collection, f"collection {collection}")
     fields: dict[str, FieldValue] = {**account_fields(number, reading.minor), "collection": what}
-    value, note, problem = "no value", UNRELIABLE, ""
+    value: str = say("no value")
+    note, problem = UNRELIABLE, ""
     if reading.entry.value is not None:
         fields["size"] = len(reading.entry.value)
         try:
             locks = decode_dav_locks(reading.entry.value)
         except ValueError as error:
-            value, problem = counted(len(reading.entry.value), "byte"), f"The locks cannot be read: {error}."
+            value, problem = counted(len(reading.entry.value), "byte"), say("The locks cannot be read: %(error)s.", error=error)
         else:
             fields |= _lock_fields(locks, reading)
             value = _lock_words(locks, reading.now)
-            note = f"{UNRELIABLE} The locks themselves say until when they hold." if locks else UNRELIABLE
+            note = say("%(unreliable)s The locks themselves say until when they hold.", unreliable=UNRELIABLE) if locks else UNRELIABLE
     return reading.decoded(
-        f"{what} of {who}", value, fields, note=note, problem=problem, secret_value=True,
+        say("%(what)s of %(who)s", what=what, who=who), value, fields, note=note, problem=problem, secret_value=True,
         parts=((0, 1, f"class, {reading.cls.title}"), (1, 5, who), (5, 6, what)),
     )  # fmt: skip
 
@@ -62,29 +71,33 @@ def _lock_fields(locks: list[DavLock], reading: Reading) -> dict[str, FieldValue
 
 
 def _scope(lock: DavLock, minor: int) -> str:
-    sharing, depth = "exclusive" if lock.exclusive else "shared", "with everything below" if lock.infinite else "only itself"
-    return f"{sharing}, {depth}, by {account(lock.owner_id, minor)}"
+    sharing, depth = "exclusive" if lock.exclusive else "shared", say("with everything below") if lock.infinite else say("only itself")
+    return say("%(sharing)s, %(depth)s, by %(owner_id)s", sharing=sharing, depth=depth, owner_id=account(lock.owner_id, minor))
 
 
 def _lock_words(locks: list[DavLock], now: float) -> str:
     if not locks:
-        return "no locks"
+        return say("no locks")
     live = [lock.expires_at for lock in locks if lock.expires_at > now]
-    name = shown(locks[0].path.encode(), 60) + (f" and {len(locks) - 1} more" if len(locks) > 1 else "")
-    return f"{name}, {span(min(max(live) - now, 1e12))} left" if live else f"{name}, no longer locked"
+    name = shown(locks[0].path.encode(), 60) + (say(" and %(count)s more", count=len(locks) - 1) if len(locks) > 1 else "")
+    return (
+        say("%(name)s, %(live)s left", name=name, live=span(min(max(live) - now, 1e12)))
+        if live
+        else say("%(name)s, no longer locked", name=name)
+    )
 
 
 def _read_seen(reading: Reading) -> Decoded:
     digest = reading.key[1:].hex()
     value = reading.entry.value
     found = reading.decoded(
-        f"seen message {digest[:12]}…", "seen" if value is not None else "no value", {"hash": digest},
+        say("seen message %(digest)s…", digest=digest[:12]), "seen" if value is not None else say("no value"), {"hash": digest},
         parts=((0, 1, f"class, {reading.cls.title}"), (1, 33, "BLAKE3 of account, script and id")),
     )  # fmt: skip
     return replace(found, value_label=f"seen, and {counted(len(value), 'byte')} that Stalwart ignores") if value else found
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(DAV, lambda key: len(key) == 6, _read_dav, since=12, verified=(15, 16)),
-    rule(SEEN, lambda key: len(key) == 33, _read_seen, since=12, verified=(15, 16)),
+    rule(DAV, lambda key: len(key) == 6, _read_dav, since=12, verified=(15, 16), sees="length"),
+    rule(SEEN, lambda key: len(key) == 33, _read_seen, since=12, verified=(15, 16), sees="length"),
 )

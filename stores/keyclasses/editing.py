@@ -16,11 +16,12 @@ from stores.codecs.numbers import I64_MAX, I64_MIN, U32_MAX
 from stores.errors import BadConfig
 from stores.keyclasses import bayes, reputation
 from stores.keyclasses.base import Decoded, EditorField, minor
+from stores.texts import say
 from stores.types import Entry
 
-_WEIGHT_HELP: Final = "trained messages"
+_WEIGHT_HELP: Final = say("trained messages")
 _COUNT: Final = EditorField("count", "Messages", minimum=0, maximum=U32_MAX)
-_SCORE: Final = EditorField("score", "Score in all", "number", "the sum over the messages, above 0 leans to spam")
+_SCORE: Final = EditorField("score", say("Score in all"), "number", say("the sum over the messages, above 0 leans to spam"))
 
 _FORMS: Final[Mapping[str, tuple[EditorField, ...]]] = {
     "reputation": (_COUNT, _SCORE),
@@ -34,10 +35,10 @@ _FORMS: Final[Mapping[str, tuple[EditorField, ...]]] = {
     ),
     "sieve-value": (
         EditorField(
-            "type", "Written as", "choice", "plain is what expressions write; the others are values of Sieve scripts",
+            "type", say("Written as"), "choice", say("plain is what expressions write; the others are values of Sieve scripts"),
             ("plain", "text", "integer", "float", "list"),
         ),
-        EditorField("value", "Value", "lines", "a list as JSON: [\"a\", 2, 3.5]"),
+        EditorField("value", "Value", "lines", say('a list as JSON: ["a", 2, 3.5]')),
     ),
 }  # fmt: skip
 
@@ -48,7 +49,7 @@ def editor_fields(editable: str) -> tuple[EditorField, ...]:
     """The inputs of a form; empty for values that are always empty. Raises BadConfig for an unknown form."""
     fields = _FORMS.get(editable)
     if fields is None:
-        raise BadConfig(f"There is no editor {editable!r}.", "Edit the value as hex.", field="editable")
+        raise BadConfig(say("There is no editor %(editable)s.", editable=repr(editable)), say("Edit the value as hex."), field="editable")
     return fields
 
 
@@ -108,7 +109,9 @@ def _bytes_of(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise BadConfig("The text cannot be stored as UTF-8.", "Remove the broken characters, or edit it as hex.", field="value") from None
+        raise BadConfig(
+            say("The text cannot be stored as UTF-8."), say("Remove the broken characters, or edit it as hex."), field="value"
+        ) from None
 
 
 def _variable(kind: str, text: str, fields: Mapping[str, str]) -> Variable:
@@ -119,13 +122,15 @@ def _variable(kind: str, text: str, fields: Mapping[str, str]) -> Variable:
     if kind == "float":
         return _number(fields, "value")
     if kind != "list":
-        raise BadConfig(f"{kind!r} is no type of value.", "Choose plain, text, integer, float or list.", field="type")
+        raise BadConfig(
+            say("%(kind)s is no type of value.", kind=repr(kind)), say("Choose plain, text, integer, float or list."), field="type"
+        )
     try:
         found = json.loads(text or "[]", parse_constant=_no_constant)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list):
-        raise BadConfig("The list is not valid JSON.", 'Write it like ["a", 2, 3.5].', field="value")
+        raise BadConfig(say("The list is not valid JSON."), say('Write it like ["a", 2, 3.5].'), field="value")
     return [_item(item, 1) for item in found]
 
 
@@ -145,7 +150,9 @@ def _item(item: object, depth: int) -> Variable:
     if isinstance(item, list) and depth < 8:
         return [_item(inner, depth + 1) for inner in item]
     raise BadConfig(
-        "The list holds something a Sieve value cannot be.", "Use texts, 64-bit integers, numbers and lists of them.", field="value"
+        say("The list holds something a Sieve value cannot be."),
+        say("Use texts, 64-bit integers, numbers and lists of them."),
+        field="value",
     )
 
 
@@ -154,10 +161,14 @@ def integer(fields: Mapping[str, str], name: str, lowest: int, highest: int) -> 
     text = fields.get(name, "").strip()
     number = int(text) if _INTEGER.fullmatch(text) else None
     if number is None or not lowest <= number <= highest:
-        raise BadConfig(
-            f"{text!r} is not a whole number between {lowest:,} and {highest:,}." if text else "A whole number is missing.",
-            f"Give a whole number from {lowest} to {highest}.", field=name,
-        )  # fmt: skip
+        wrong = say(
+            "%(text)s is not a whole number between %(lowest)s and %(highest)s.",
+            text=repr(text),
+            lowest=f"{lowest:,}",
+            highest=f"{highest:,}",
+        )
+        fix = say("Give a whole number from %(lowest)s to %(highest)s.", lowest=lowest, highest=highest)
+        raise BadConfig(wrong if text else say("A whole number is missing."), fix, field=name)
     return number
 
 
@@ -168,7 +179,11 @@ def _number(fields: Mapping[str, str], name: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
-        raise BadConfig(f"{text!r} is not a number." if text else "A number is missing.", "Give a number such as -3.5.", field=name)
+        raise BadConfig(
+            say("%(text)s is not a number.", text=repr(text)) if text else say("A number is missing."),
+            say("Give a number such as -3.5."),
+            field=name,
+        )
     return number
 
 

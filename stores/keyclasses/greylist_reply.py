@@ -6,16 +6,17 @@ from typing import Final
 
 from stores.keyclasses.addresses import Split, splits
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
-from stores.keyclasses.reading import Parts, Reading, Rule, rule
+from stores.keyclasses.reading import Parts, Reading, Rule, every_text, rule
 from stores.keyclasses.reputation import AREA
-from stores.keyclasses.words import counted, printable, shown
+from stores.keyclasses.words import printable, shown
+from stores.texts import counted, say
 from stores.types import Kind
 
 GREYLIST: Final = KeyClass(
-    "greylist", "Greylist", "sender and recipient pairs", AREA, "greylist", 0x10, Kind.VALUE, "0.10", personal=True, texts=(b"g:",)
+    "greylist", "Greylist", say("sender and recipient pairs"), AREA, "greylist", 0x10, Kind.VALUE, "0.10", personal=True, texts=(b"g:",)
 )
 TRUSTED_REPLY: Final = KeyClass(
-    "trusted-reply", "Trusted replies", "replies to these messages pass", AREA, "greylist", 0x13, Kind.VALUE, "0.10", "0.14",
+    "trusted-reply", say("Trusted replies"), say("replies to these messages pass"), AREA, "greylist", 0x13, Kind.VALUE, "0.10", "0.14",
     personal=True, texts=(b"m:",), strict_texts=False,
 )  # fmt: skip
 CLASSES: Final = (GREYLIST, TRUSTED_REPLY)
@@ -25,8 +26,8 @@ def empty_value(reading: Reading, words: str) -> str:
     """Words for a value that is empty by nature, and what else may be there."""
     value = reading.entry.value
     if value is None:
-        return "no value"
-    return f"{words}, and {counted(len(value), 'byte')} that Stalwart ignores" if value else words
+        return say("no value")
+    return say("%(words)s, and %(bytes)s that Stalwart ignores", words=words, bytes=counted(len(value), "byte")) if value else words
 
 
 def _read_greylist(reading: Reading) -> Decoded:
@@ -41,8 +42,8 @@ def _read_greylist(reading: Reading) -> Decoded:
         parts = parts if cut > 1 else (head, (1, len(reading.key), f"recipient {ways[0].recipient}, from the null sender"))
         label = shown(ways[0].words.encode())
     if len(ways) != 1:
-        note = "Stalwart stores no separator; where the sender ends is a guess."
-    words = empty_value(reading, "seen once, the next try passes")
+        note = say("Stalwart stores no separator; where the sender ends is a guess.")
+    words = empty_value(reading, say("seen once, the next try passes"))
     return reading.decoded(label, words, fields, parts=parts, editable="greylist", note=note)
 
 
@@ -60,7 +61,7 @@ def pair_fields(joined: bytes) -> tuple[dict[str, FieldValue], list[Split]]:
 def _read_reply(reading: Reading) -> Decoded:
     text = shown(reading.key[1:])
     return reading.decoded(
-        shown(reading.key[1:]), empty_value(reading, "sent, a reply to it passes"), {"message_id": text}, editable="trusted-reply",
+        shown(reading.key[1:]), empty_value(reading, say("sent, a reply to it passes")), {"message_id": text}, editable="trusted-reply",
         parts=((0, 1, f"class, {reading.cls.title}"), (1, len(reading.key), f"message id {shown(reading.key[1:])}")),
     )  # fmt: skip
 
@@ -70,6 +71,6 @@ def _text_shape(key: bytes) -> bool:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(GREYLIST, _text_shape, _read_greylist, verified=(11, 12, 13, 14, 15, 16)),
-    rule(TRUSTED_REPLY, _text_shape, _read_reply, until=14, verified=(11,)),
+    rule(GREYLIST, _text_shape, _read_greylist, verified=(11, 12, 13, 14, 15, 16), every=every_text),
+    rule(TRUSTED_REPLY, _text_shape, _read_reply, until=14, verified=(11,), every=every_text),
 )

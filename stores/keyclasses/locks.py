@@ -14,7 +14,8 @@ from stores.codecs.numbers import base32_id, leb128, u32, u64
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, decimal, rule
-from stores.keyclasses.words import account, counted, printable, shown, span
+from stores.keyclasses.words import account, printable, shown, span
+from stores.texts import counted, say
 from stores.types import Kind
 
 EPOCH: Final = 1_632_280_000
@@ -31,13 +32,15 @@ def _class(slug: str, title: str, use: str, byte: int, since: str, until: str, *
 
 
 PURGE_ACCOUNT: Final = _class(
-    "lock-purge-account", "Lock: account purge", "one worker purges an account", 0x14, "0.10", "0.15", texts=(b"purge:",)
+    "lock-purge-account", say("Lock: account purge"), say("one worker purges an account"), 0x14, "0.10", "0.15", texts=(b"purge:",)
 )
-QUEUE_MESSAGE: Final = _class("lock-queue-message", "Lock: queued message", "one worker delivers a message", 0x15, "0.11", "")
-QUEUE_REPORT: Final = _class("lock-queue-report", "Lock: report", "one worker sends a DMARC or TLS report", 0x16, "0.11", "0.15")
-EMAIL_TASK: Final = _class("lock-email-task", "Lock: e-mail task", "one worker indexes or trains a message", 0x17, "0.11", "0.15")
-TASK: Final = _class("lock-task", "Lock: task", "one worker runs a task", 0x17, "0.16", "")
-HOUSEKEEPER: Final = _class("lock-housekeeper", "Lock: store purge", "one server purges or migrates a store", 0x18, "0.11", "0.15")
+QUEUE_MESSAGE: Final = _class("lock-queue-message", say("Lock: queued message"), say("one worker delivers a message"), 0x15, "0.11", "")
+QUEUE_REPORT: Final = _class("lock-queue-report", say("Lock: report"), say("one worker sends a DMARC or TLS report"), 0x16, "0.11", "0.15")
+EMAIL_TASK: Final = _class("lock-email-task", say("Lock: e-mail task"), say("one worker indexes or trains a message"), 0x17, "0.11", "0.15")
+TASK: Final = _class("lock-task", say("Lock: task"), say("one worker runs a task"), 0x17, "0.16", "")
+HOUSEKEEPER: Final = _class(
+    "lock-housekeeper", say("Lock: store purge"), say("one server purges or migrates a store"), 0x18, "0.11", "0.15"
+)
 CLASSES: Final = (PURGE_ACCOUNT, QUEUE_MESSAGE, QUEUE_REPORT, EMAIL_TASK, TASK, HOUSEKEEPER)
 
 
@@ -63,7 +66,7 @@ def held(reading: Reading) -> tuple[str, dict[str, FieldValue], str]:
     if reading.store == "redis":
         number = decimal(entry.value)
         if number is None:
-            return "not readable", {}, "The value of a lock is a number."
+            return say("not readable"), {}, say("The value of a lock is a number.")
         if number > _ABSOLUTE:
             ends = number
         else:
@@ -71,12 +74,12 @@ def held(reading: Reading) -> tuple[str, dict[str, FieldValue], str]:
     if attempts is not None:
         fields["attempts"] = attempts
     fields["held_until"] = ends
-    asked = f", asked for {counted(attempts, 'time')}" if attempts is not None and attempts > 1 else ""
+    asked = say(", asked for %(times)s", times=counted(attempts, "time")) if attempts is not None and attempts > 1 else ""
     if ends is None:
-        return f"held without end{asked}", fields, ""
+        return say("held without end%(asked)s", asked=asked), fields, ""
     fields["held"] = ends > now
-    words = f"held, {span(ends - now)} left" if ends > now else "no longer held"
-    stray = "A lock holds no value." if reading.store == "data" and entry.value else ""
+    words = say("held, %(ends)s left", ends=span(ends - now)) if ends > now else say("no longer held")
+    stray = say("A lock holds no value.") if reading.store == "data" and entry.value else ""
     return words + asked, fields, stray
 
 
@@ -93,7 +96,7 @@ def _named(reading: Reading) -> tuple[int, int, str]:
 def _read_account(reading: Reading) -> Decoded:
     number = u32(reading.key[1:])
     who = account(number, reading.minor)
-    return read_lock(reading, f"purge of {who}", account_fields(number, reading.minor), (_named(reading), (1, 5, who)))
+    return read_lock(reading, say("purge of %(who)s", who=who), account_fields(number, reading.minor), (_named(reading), (1, 5, who)))
 
 
 def _identity(name: str, number: int, minor: int) -> dict[str, FieldValue]:
@@ -109,11 +112,16 @@ def _read_message(reading: Reading) -> Decoded:
     key, number = reading.key, u64(reading.key[1:9])
     fields = _identity("queue", number, reading.minor)
     name = fields.get("queue_jmap_id", number)
-    label, parts = f"message {name}", ((0, 1, f"class, {reading.cls.title}"), (1, 9, f"queue id {name}"))
+    label, parts = say("message %(name)s", name=name), ((0, 1, f"class, {reading.cls.title}"), (1, 9, f"queue id {name}"))
     if len(key) == 9:
         return read_lock(reading, label, fields, parts)
     queue = shown(key[9:].rstrip(b"\0"))
-    return read_lock(reading, f"{label} in queue {queue}", fields | {"queue_name": queue}, (*parts, (9, 17, f"queue {queue}")))
+    return read_lock(
+        reading,
+        say("%(label)s in queue %(queue)s", label=label, queue=queue),
+        fields | {"queue_name": queue},
+        (*parts, (9, 17, f"queue {queue}")),
+    )
 
 
 def _read_report(reading: Reading) -> Decoded:
@@ -125,17 +133,19 @@ def _read_report(reading: Reading) -> Decoded:
     if start == 18:
         fields["policy_hash"] = key[10:18].hex()
         parts.append((10, 18, "hash of the policy"))
-    return read_lock(reading, f"{kind} report to {domain}", fields, (*parts, (start, len(key), f"domain {domain}")))
+    return read_lock(
+        reading, say("%(kind)s report to %(domain)s", kind=kind, domain=domain), fields, (*parts, (start, len(key), f"domain {domain}"))
+    )
 
 
 def _read_index(reading: Reading) -> Decoded:
     number = u64(reading.key[2:])
     fields = {"task": "index", **_identity("change", number, 11)}
     parts = (_named(reading), (1, 2, "index task"), (2, 10, f"change {number}"))
-    return read_lock(reading, f"index task of change {number}", fields, parts)
+    return read_lock(reading, say("index task of change %(number)s", number=number), fields, parts)
 
 
-TASKS: Final = {0: "index", 1: "train", 2: "calendar alarm", 3: "calendar invitation", 4: "merge threads"}
+TASKS: Final = {0: "index", 1: "train", 2: say("calendar alarm"), 3: say("calendar invitation"), 4: say("merge threads")}
 
 
 def _task_numbers(key: bytes, at: int, most_tail: int) -> tuple[int, int, int, int] | None:
@@ -167,7 +177,9 @@ def _read_task(start: int) -> Callable[[Reading], Decoded]:
         if end < len(key):
             fields["index"] = key[end]
             parts.append((end, len(key), f"index {key[end]}"))
-        return read_lock(reading, f"{kind}, document {document} of {who}", fields, tuple(parts))
+        return read_lock(
+            reading, say("%(kind)s, document %(document)s of %(who)s", kind=kind, document=document, who=who), fields, tuple(parts)
+        )
 
     return read
 
@@ -175,7 +187,7 @@ def _read_task(start: int) -> Callable[[Reading], Decoded]:
 def _read_task_id(reading: Reading) -> Decoded:
     number = u64(reading.key[1:])
     return read_lock(
-        reading, f"task {base32_id(number)}", _identity("task", number, 16),
+        reading, say("task %(number)s", number=base32_id(number)), _identity("task", number, 16),
         (_named(reading), (1, 9, f"task id {base32_id(number)}")),
     )  # fmt: skip
 
@@ -187,7 +199,7 @@ def _read_purge(reading: Reading) -> Decoded:
     key = reading.key
     what, index = _STORES[key[1]], u32(key[2:])
     return read_lock(
-        reading, f"purge of the {what} store, schedule {index}", {"store": what, "schedule": index},
+        reading, say("purge of the %(what)s store, schedule %(index)s", what=what, index=index), {"store": what, "schedule": index},
         (_named(reading), (1, 2, f"{what} store"), (2, 6, f"schedule {index}")),
     )  # fmt: skip
 
@@ -195,11 +207,11 @@ def _read_purge(reading: Reading) -> Decoded:
 def _read_migration(reading: Reading) -> Decoded:
     name = shown(reading.key[1:])
     what = name.removeprefix("migrate_").rpartition("_")[0]
-    subject = "the server" if what == "core" else f"account {what}"
+    subject = say("the server") if what == "core" else say("account %(what)s", what=what)
     parts = (_named(reading), (1, len(reading.key), "migration marker"))
     if reading.key.endswith(b"_lock"):
-        return read_lock(reading, f"migration of {subject}", {"migration": what}, parts)
-    found = reading.decoded(f"migration of {subject}", "done", {"migration": what, "done": True}, parts=parts)
+        return read_lock(reading, say("migration of %(subject)s", subject=subject), {"migration": what}, parts)
+    found = reading.decoded(say("migration of %(subject)s", subject=subject), "done", {"migration": what, "done": True}, parts=parts)
     return found if reading.entry.value is None else replace(found, value_parts=((0, len(reading.entry.value), "done"),))
 
 

@@ -9,13 +9,16 @@ from stores.codecs.numbers import U64_MAX, u32
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields, has_window, read_window
 from stores.keyclasses.reading import Reading, Rule, rule
-from stores.keyclasses.words import account, counted
+from stores.keyclasses.words import account
+from stores.texts import counted, say
 from stores.types import Kind
 
 TOKEN_REVISION: Final = KeyClass(
-    "token-revision", "Token revisions", "a new password ends old sessions", "oauth", "oauth", 0x0B, Kind.COUNTER, "0.11", "0.12"
+    "token-revision", say("Token revisions"), say("a new password ends old sessions"), "oauth", "oauth", 0x0B, Kind.COUNTER, "0.11", "0.12"
 )
-QUOTA: Final = KeyClass("quota-blob", "Upload quota", "temporary uploads by account", "quota", "quota", 0x0B, Kind.COUNTER, "0.16")
+QUOTA: Final = KeyClass(
+    "quota-blob", say("Upload quota"), say("temporary uploads by account"), "quota", "quota", 0x0B, Kind.COUNTER, "0.16"
+)
 CLASSES: Final = (TOKEN_REVISION, QUOTA)
 
 BYTES_BITS: Final = 44
@@ -31,7 +34,7 @@ def _read_revision(reading: Reading) -> Decoded:
     number, changes = u32(reading.key[1:5]), reading.number
     return reading.decoded(
         account(number, reading.minor),
-        "no number" if changes is None else counted(changes, "change"),
+        say("no number") if changes is None else counted(changes, "change"),
         {**account_fields(number, reading.minor), "count": changes},
         parts=((0, 1, f"class, {reading.cls.title}"), (1, 5, account(number, reading.minor))),
         editable="counter", problem=reading.number_problem,
@@ -48,11 +51,12 @@ def _read_quota(reading: Reading) -> Decoded:
     if reading.number is None or found.problem:
         return found
     uploads, size = split_quota(reading.number)
-    over = "" if fields["running"] is not False else ", window over"
-    return replace(found, value_label=f"{counted(uploads, 'upload')}, {counted(size, 'byte')}{over}")
+    held = {"uploads": counted(uploads, "upload"), "bytes": counted(size, "byte")}
+    over = fields["running"] is False
+    return replace(found, value_label=say("%(uploads)s, %(bytes)s, window over", **held) if over else say("%(uploads)s, %(bytes)s", **held))
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(TOKEN_REVISION, lambda key: len(key) == 5, _read_revision, until=12, verified=(11,)),
-    rule(QUOTA, lambda key: len(key) == 13 and has_window(key), _read_quota, since=16, verified=(16,)),
+    rule(TOKEN_REVISION, lambda key: len(key) == 5, _read_revision, until=12, verified=(11,), sees="length"),
+    rule(QUOTA, lambda key: len(key) == 13 and has_window(key), _read_quota, since=16, verified=(16,), sees="window"),
 )

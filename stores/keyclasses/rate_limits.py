@@ -6,7 +6,7 @@ Stalwart's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from stores.codecs.numbers import base32_id, u32, u64
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import ALL_LATER, Parts, Reading, Rule, rule
 from stores.keyclasses.words import account, ip_text, is_utf8, printable_ascii, shown, span
+from stores.texts import say
 from stores.types import Kind
 
 AREA_BAN: Final = "fail2ban"
@@ -26,19 +27,25 @@ def _class(
     return KeyClass(slug, title, use, area, "limits", byte, Kind.COUNTER, "0.10", personal=personal, texts=texts, bare=bare)
 
 
-RCPT: Final = _class("rate-rcpt", "Unknown recipients", "auto-ban: mail to unknown addresses", 0x02, AREA_BAN, (b"r:",), personal=True)
-SCAN: Final = _class("rate-scan", "Scans", "auto-ban: port and web scanners", 0x03, AREA_BAN, (b"h:",))
-LOITER: Final = _class("rate-loiter", "Loitering", "auto-ban: idle connections", 0x04, AREA_BAN, (b"l:",))
-AUTH: Final = _class("rate-auth", "Failed logins", "auto-ban: wrong passwords", 0x05, AREA_BAN, (b"b:",), personal=True)
-SMTP: Final = _class("rate-smtp", "SMTP limits", "queue and report limits, inbound and outbound", 0x06, AREA_RATE, (), bare=True)
-CONTACT: Final = _class("rate-contact", "Contact form", "form submissions by address", 0x07, AREA_RATE, (b"contact:",))
-HTTP_ACCOUNT: Final = _class("rate-http-authenticated", "HTTP, signed in", "requests by account", 0x08, AREA_RATE, (b"j:",))
-HTTP_ANONYMOUS: Final = _class("rate-http-anonymous", "HTTP, anonymous", "requests by address", 0x09, AREA_RATE, (b"jreq:", b"jauth:"))
-IMAP: Final = _class("rate-imap", "IMAP requests", "IMAP, POP3 and ManageSieve; read but never written", 0x0A, AREA_RATE, (b"ireq:",))
+RCPT: Final = _class(
+    "rate-rcpt", say("Unknown recipients"), say("auto-ban: mail to unknown addresses"), 0x02, AREA_BAN, (b"r:",), personal=True
+)
+SCAN: Final = _class("rate-scan", "Scans", say("auto-ban: port and web scanners"), 0x03, AREA_BAN, (b"h:",))
+LOITER: Final = _class("rate-loiter", "Loitering", say("auto-ban: idle connections"), 0x04, AREA_BAN, (b"l:",))
+AUTH: Final = _class("rate-auth", say("Failed logins"), say("auto-ban: wrong passwords"), 0x05, AREA_BAN, (b"b:",), personal=True)
+SMTP: Final = _class("rate-smtp", say("SMTP limits"), say("queue and report limits, inbound and outbound"), 0x06, AREA_RATE, (), bare=True)
+CONTACT: Final = _class("rate-contact", say("Contact form"), say("form submissions by address"), 0x07, AREA_RATE, (b"contact:",))
+HTTP_ACCOUNT: Final = _class("rate-http-authenticated", say("HTTP, signed in"), say("requests by account"), 0x08, AREA_RATE, (b"j:",))
+HTTP_ANONYMOUS: Final = _class(
+    "rate-http-anonymous", say("HTTP, anonymous"), say("requests by address"), 0x09, AREA_RATE, (b"jreq:", b"jauth:")
+)
+IMAP: Final = _class(
+    "rate-imap", say("IMAP requests"), say("IMAP, POP3 and ManageSieve; read but never written"), 0x0A, AREA_RATE, (b"ireq:",)
+)
 
 CLASSES: Final = (RCPT, SCAN, LOITER, AUTH, SMTP, CONTACT, HTTP_ACCOUNT, HTTP_ANONYMOUS, IMAP)
 
-_NO_EXPIRY: Final = "No expiry is stored: the period is unknown, and nothing removes the counter by itself."
+_NO_EXPIRY: Final = say("No expiry is stored: the period is unknown, and nothing removes the counter by itself.")
 WINDOW: Final = 8
 """Bytes of the window number at the end of a key."""
 _TOLERANCE: Final = 2
@@ -80,16 +87,17 @@ def read_window(reading: Reading, label: str, fields: dict[str, FieldValue], par
     found = window(u64(key[-WINDOW:]), reading.entry.expires_at)
     running = found.start is not None and found.end is not None and found.start <= reading.now < found.end
     fields |= {"count": count, **found.fields, "running": running if found.period else None}
+    value: str
     if count is None:
-        value = "no number"
+        value = say("no number")
     elif found.period is None:
         value = f"{count:,}"
     else:
-        value = f"{count:,} in this window" if running else f"{count:,}, window over"
+        value = say("%(count)s in this window", count=f"{count:,}") if running else say("%(count)s, window over", count=f"{count:,}")
     per = f" of {span(found.period)}" if found.period else ""
     if found.period is None:
-        why = _NO_EXPIRY if reading.entry.expires_at is None else "The expiry does not fit the window, so the period is unknown."
-        note = f"{note} {why}".strip()
+        why = _NO_EXPIRY if reading.entry.expires_at is None else say("The expiry does not fit the window, so the period is unknown.")
+        note = f"{note} {why}" if note else why
     parts = tuple(part for part in parts if part[0] < part[1])
     return reading.decoded(
         label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), f"window {found.index:,}{per}")),
@@ -108,10 +116,10 @@ def subject_fields(subject: bytes, text_name: str) -> tuple[str, dict[str, Field
     """Label, fields, meaning of the bytes and a note for a subject that is an IP or a text."""
     if is_text(subject):
         text = shown(subject)
-        note = f"These bytes could also be the address {ip_text(subject)}." if len(subject) in (4, 16) else ""
-        return text or f"(empty {text_name})", {text_name: text}, f"{_NAMES[text_name]} {text}", note
+        note = say("These bytes could also be the address %(subject)s.", subject=ip_text(subject)) if len(subject) in (4, 16) else ""
+        return text or say("(empty %(text_name)s)", text_name=text_name), {text_name: text}, f"{_NAMES[text_name]} {text}", note
     text = ip_text(subject)
-    return text, {"ip": text}, f"address {text}", ""
+    return text, {"ip": text}, say("address %(text)s", text=text), ""
 
 
 _NAMES: Final = {"rcpt": "recipient", "login": "login"}
@@ -149,7 +157,9 @@ def read_hash(reading: Reading) -> Decoded:
     start = len(key) - WINDOW - 32
     digest = key[start:-WINDOW].hex()
     parts = ((start, len(key) - WINDOW, "BLAKE3 of limiter and subject"),)
-    return read_window(reading, f"limit {digest[:12]}…", {"hash": digest}, (_class_part(reading), *parts) if start else parts)
+    return read_window(
+        reading, say("limit %(digest)s…", digest=digest[:12]), {"hash": digest}, (_class_part(reading), *parts) if start else parts
+    )
 
 
 def _class_part(reading: Reading) -> tuple[int, int, str]:
@@ -168,6 +178,21 @@ def _login_shape(key: bytes) -> bool:
     return len(key) >= 9 and has_window(key) and (len(key) in (13, 25) or is_utf8(key[1:-8]))
 
 
+def every_window(keys: Sequence[bytes]) -> bool:
+    """`has_window` of all of them."""
+    return {key[-8:-5] for key in keys} == {b"\0\0\0"}
+
+
+def _every_subject(shortest: int) -> Callable[[Sequence[bytes]], bool]:
+    def every(keys: Sequence[bytes]) -> bool:
+        lengths = set(map(len, keys))
+        if min(lengths) < shortest or not every_window(keys):
+            return False
+        return lengths <= {13, 25} or is_utf8(b"\n".join([key[1:-8] for key in keys if len(key) not in (13, 25)]))
+
+    return every
+
+
 def _account_shape(key: bytes) -> bool:
     return len(key) == 13 and has_window(key)
 
@@ -177,13 +202,13 @@ def _hash_shape(key: bytes) -> bool:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(RCPT, _subject_shape, _read_subject("rcpt"), verified=ALL_LATER),
-    rule(SCAN, _ip_shape, _read_ip, verified=ALL_LATER),
-    rule(LOITER, _ip_shape, _read_ip, verified=ALL_LATER),
-    rule(AUTH, _login_shape, _read_subject("login"), verified=ALL_LATER),
-    rule(SMTP, _hash_shape, read_hash, verified=ALL_LATER),
-    rule(CONTACT, _ip_shape, _read_ip, verified=ALL_LATER),
-    rule(HTTP_ACCOUNT, _account_shape, _read_account, verified=ALL_LATER),
-    rule(HTTP_ANONYMOUS, _ip_shape, _read_ip, verified=ALL_LATER),
-    rule(IMAP, _account_shape, _read_account),
+    rule(RCPT, _subject_shape, _read_subject("rcpt"), verified=ALL_LATER, every=_every_subject(10)),
+    rule(SCAN, _ip_shape, _read_ip, verified=ALL_LATER, sees="window"),
+    rule(LOITER, _ip_shape, _read_ip, verified=ALL_LATER, sees="window"),
+    rule(AUTH, _login_shape, _read_subject("login"), verified=ALL_LATER, every=_every_subject(9)),
+    rule(SMTP, _hash_shape, read_hash, verified=ALL_LATER, sees="window"),
+    rule(CONTACT, _ip_shape, _read_ip, verified=ALL_LATER, sees="window"),
+    rule(HTTP_ACCOUNT, _account_shape, _read_account, verified=ALL_LATER, sees="window"),
+    rule(HTTP_ANONYMOUS, _ip_shape, _read_ip, verified=ALL_LATER, sees="window"),
+    rule(IMAP, _account_shape, _read_account, sees="window"),
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass, StoreKind
-from stores.keyclasses.words import cut
+from stores.keyclasses.words import cut, utf8
+from stores.texts import say
 from stores.types import Entry, Kind
 
 Parts = tuple[tuple[int, int, str], ...]
 
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
 _DECIMAL: Final = re.compile(rb"[+-]?[0-9]{1,19}")
 
 
@@ -56,10 +58,10 @@ class Reading:
         if self.number is not None or self.entry.problem:
             return ""
         if self.store == "redis":
-            return "The text is not a number."
+            return say("The text is not a number.")
         if self.entry.kind is Kind.VALUE:
-            return "Holds a value where a counter belongs."
-        return "Only the expiry of a counter is left, its number is gone."
+            return say("Holds a value where a counter belongs.")
+        return say("Only the expiry of a counter is left, its number is gone.")
 
     def decoded(
         self,
@@ -78,15 +80,27 @@ class Reading:
         """The result, with what every class has in common filled in."""
         broken = self.entry.problem
         if not problem and self.cls.kind is Kind.VALUE and self.entry.kind is Kind.COUNTER:
-            problem = "Holds a counter where a value belongs."
+            problem = say("Holds a counter where a value belongs.")
         part = self.entry.length is not None
-        cut_off = f"Only the first {len(self.entry.value or b''):,} of {self.entry.length:,} bytes were read." if part else ""
+        cut_off = (
+            say(
+                "Only the first %(count)s of %(length)s bytes were read.",
+                count=f"{len(self.entry.value or b''):,}",
+                length=f"{self.entry.length:,}",
+            )
+            if part
+            else ""
+        )
         notes = " ".join(text for text in (note, self.note, cut_off) if text)
         return Decoded(
             self.cls.slug, self.cls.title, self.kind, cut(label), "malformed" if broken else value_label, fields or {}, parts,
             () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken or part else editable,
             self.unverified, notes, broken or problem,
         )  # fmt: skip
+
+
+Sees = Literal["length", "window", "key"]
+"""The first byte and the length; also whether a window's number is at the end; the whole key."""
 
 
 class Rule(NamedTuple):
@@ -107,6 +121,12 @@ class Rule(NamedTuple):
     """A text prefix of 0.10."""
     loose: bool = False
     """The shape proves little; used only for stores of the versions that write it."""
+    sees: Sees = "key"
+    """How much of a key the shape looks at."""
+    every: Callable[[Sequence[bytes]], bool] | None = None
+    """Whether all of many keys have the shape, much cheaper than asking of each; may say no where it is not sure."""
+    prefix: bytes = b""
+    """What every key of the rule begins with, beyond the first byte."""
 
 
 def rule(
@@ -118,10 +138,29 @@ def rule(
     since: int = 11,
     until: int = 16,
     verified: tuple[int, ...] = (),
+    sees: Sees = "key",
+    every: Callable[[Sequence[bytes]], bool] | None = None,
 ) -> Rule:
     """A rule for keys with the class's own first byte."""
     assert cls.byte is not None
-    return Rule(cls, bytes([cls.byte]), shape, read, kind or cls.kind, since, until, frozenset(verified))
+    first = bytes([cls.byte])
+    return Rule(cls, first, shape, read, kind or cls.kind, since, until, frozenset(verified), sees=sees, every=every, prefix=first)
+
+
+def every_text(keys: Sequence[bytes]) -> bool:
+    """Whether all keys are their first byte, a control character, and some printable text. A million bytes take a few milliseconds."""
+    return min(map(len, keys)) > 1 and every_joined_text(b"".join(keys), keys[0][0], len(keys))
+
+
+def every_joined_text(joined: bytes, first: int, count: int) -> bool:
+    """The same of so many keys in one piece: the first byte, being ASCII, keeps halves of a character from meeting."""
+    marks = bytes([first])
+    if joined.translate(None, _PRINTABLE) == marks * count:
+        return marks * 2 not in joined and not joined.endswith(marks)
+    text, head = utf8(joined), chr(first)
+    if text is None or text.count(head) != count or head * 2 in text or text.endswith(head):
+        return False
+    return text.replace(head, "").isprintable()
 
 
 ALL_LATER: Final = (11, 12, 13, 14, 15, 16)

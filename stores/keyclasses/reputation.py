@@ -10,8 +10,9 @@ from typing import Final
 
 from stores.codecs.numbers import u32
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
-from stores.keyclasses.reading import Parts, Reading, Rule, rule
-from stores.keyclasses.words import counted, finite, ip_text, printable, shown
+from stores.keyclasses.reading import Parts, Reading, Rule, every_text, rule
+from stores.keyclasses.words import finite, ip_text, printable, shown
+from stores.texts import counted, say
 from stores.types import Kind
 
 AREA: Final = "spam filter DB"
@@ -20,15 +21,15 @@ SIZE: Final = 12
 
 def _class(slug: str, what: str, use: str, byte: int, text: bytes, *, personal: bool = False) -> KeyClass:
     return KeyClass(
-        slug, f"Reputation: {what}", use, AREA, "reputation", byte, Kind.VALUE, "0.10", "0.14",
+        slug, say("Reputation: %(what)s", what=what), use, AREA, "reputation", byte, Kind.VALUE, "0.10", "0.14",
         personal=personal, texts=(text,), strict_texts=False,
     )  # fmt: skip
 
 
-IP: Final = _class("reputation-ip", "address", "spam score of a sending IP", 0x0C, b"i:")
-FROM: Final = _class("reputation-from", "sender", "spam score of a From address", 0x0D, b"f:", personal=True)
-DOMAIN: Final = _class("reputation-domain", "domain", "spam score of a domain", 0x0E, b"d:")
-ASN: Final = _class("reputation-asn", "network", "spam score of an AS number", 0x0F, b"a:")
+IP: Final = _class("reputation-ip", "address", say("spam score of a sending IP"), 0x0C, b"i:")
+FROM: Final = _class("reputation-from", "sender", say("spam score of a From address"), 0x0D, b"f:", personal=True)
+DOMAIN: Final = _class("reputation-domain", "domain", say("spam score of a domain"), 0x0E, b"d:")
+ASN: Final = _class("reputation-asn", "network", say("spam score of an AS number"), 0x0F, b"a:")
 CLASSES: Final = (IP, FROM, DOMAIN, ASN)
 
 
@@ -48,8 +49,8 @@ def pack(count: int, score: float) -> bytes:
 def score_words(count: int, score: float) -> str:
     """ "score +16.00 over 2 messages, leans to spam"."""
     mean = score / count if count else score
-    leaning = "neutral" if abs(mean) < 0.005 or mean != mean else "leans to spam" if mean > 0 else "good"
-    return f"score {score:+.2f} over {counted(count, 'message')}, {leaning}"
+    leaning = "neutral" if abs(mean) < 0.005 or mean != mean else say("leans to spam") if mean > 0 else "good"
+    return say("score %(score)s over %(messages)s, %(leaning)s", score=f"{score:+.2f}", messages=counted(count, "message"), leaning=leaning)
 
 
 def score_fields(count: int, score: float) -> dict[str, FieldValue]:
@@ -60,8 +61,8 @@ def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: 
     parts: Parts = ((0, 1, f"class, {reading.cls.title}"), (1, len(reading.key), meaning))
     value = reading.entry.value
     if value is None or len(value) != SIZE:
-        problem = "" if value is None else f"A reputation has 12 bytes, this value has {len(value)}."
-        return reading.decoded(label, "not readable", fields, parts=parts, problem=problem)
+        problem = "" if value is None else say("A reputation has 12 bytes, this value has %(count)s.", count=len(value))
+        return reading.decoded(label, say("not readable"), fields, parts=parts, problem=problem)
     count, score = unpack(value)
     return reading.decoded(
         label, score_words(count, score), fields | score_fields(count, score), parts=parts,
@@ -71,7 +72,7 @@ def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: 
 
 def _read_ip(reading: Reading) -> Decoded:
     text = ip_text(reading.key[1:])
-    return _read(reading, text, {"ip": text}, f"address {text}")
+    return _read(reading, text, {"ip": text}, say("address %(text)s", text=text))
 
 
 def sender_fields(text: str, *, from_class: bool) -> tuple[str, dict[str, FieldValue], str]:
@@ -92,7 +93,7 @@ def _read_domain(reading: Reading) -> Decoded:
 
 def _read_asn(reading: Reading) -> Decoded:
     number = u32(reading.key[1:])
-    return _read(reading, f"AS{number}", {"asn": number}, f"AS number {number}")
+    return _read(reading, f"AS{number}", {"asn": number}, say("AS number %(number)s", number=number))
 
 
 def _text_shape(key: bytes) -> bool:
@@ -100,8 +101,8 @@ def _text_shape(key: bytes) -> bool:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    rule(IP, lambda key: len(key) in (5, 17), _read_ip, until=14, verified=(11,)),
-    rule(FROM, _text_shape, _read_from, until=14, verified=(11,)),
-    rule(DOMAIN, _text_shape, _read_domain, until=14, verified=(11,)),
-    rule(ASN, lambda key: len(key) == 5, _read_asn, until=14, verified=(11,)),
+    rule(IP, lambda key: len(key) in (5, 17), _read_ip, until=14, verified=(11,), sees="length"),
+    rule(FROM, _text_shape, _read_from, until=14, verified=(11,), every=every_text),
+    rule(DOMAIN, _text_shape, _read_domain, until=14, verified=(11,), every=every_text),
+    rule(ASN, lambda key: len(key) == 5, _read_asn, until=14, verified=(11,), sees="length"),
 )

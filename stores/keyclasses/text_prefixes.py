@@ -17,6 +17,7 @@ from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields, has_window, read_window
 from stores.keyclasses.reading import Parts, Reading, Rule
 from stores.keyclasses.words import account, ip_bytes, printable, printable_ascii, shown
+from stores.texts import say
 from stores.types import Kind
 
 _DIGITS: Final = re.compile(rb"[0-9]{1,10}")
@@ -28,7 +29,7 @@ def _rule(cls: KeyClass, prefix: bytes, shape: Callable[[bytes], bool], read: Ca
     def matches(key: bytes) -> bool:
         return key.startswith(prefix) and shape(key[len(prefix) :])
 
-    return Rule(cls, prefix[:1], matches, read, cls.kind, 10, 10, text=True, loose=loose)
+    return Rule(cls, prefix[:1], matches, read, cls.kind, 10, 10, text=True, loose=loose, prefix=prefix)
 
 
 def _head(reading: Reading, prefix: bytes) -> tuple[int, int, str]:
@@ -86,7 +87,7 @@ def _read_code(reading: Reading) -> Decoded:
 def _read_purge(reading: Reading) -> Decoded:
     number = int(reading.key[6:])
     parts = (_head(reading, b"purge:"), (6, len(reading.key), account(number, 10)))
-    return locks.read_lock(reading, f"purge of {account(number, 10)}", account_fields(number, 10), parts)
+    return locks.read_lock(reading, say("purge of %(number)s", number=account(number, 10)), account_fields(number, 10), parts)
 
 
 def _read_pair(reading: Reading) -> Decoded:
@@ -96,15 +97,17 @@ def _read_pair(reading: Reading) -> Decoded:
     label = text
     if found := _PAIR.fullmatch(text):
         fields |= found.groupdict()
-        label = f"{found['sender'] or '<>'} to {found['recipient']}, from {found['ip']}"
-    words = greylist_reply.empty_value(reading, "seen once, the next try passes")
+        label = say(
+            "%(found)s to %(found_2)s, from %(found_3)s", found=found["sender"] or "<>", found_2=found["recipient"], found_3=found["ip"]
+        )
+    words = greylist_reply.empty_value(reading, say("seen once, the next try passes"))
     return reading.decoded(label, words, fields, parts=parts, editable="greylist")
 
 
 def _read_message(reading: Reading) -> Decoded:
     text = shown(reading.key[2:])
     parts = (_head(reading, b"m:"), (2, len(reading.key), f"message id {text}"))
-    words = greylist_reply.empty_value(reading, "sent, a reply to it passes")
+    words = greylist_reply.empty_value(reading, say("sent, a reply to it passes"))
     return reading.decoded(text, words, {"message_id": text}, parts=parts, editable="trusted-reply")
 
 
@@ -119,8 +122,8 @@ def _reputation(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
         parts = (_head(reading, prefix), (len(prefix), len(reading.key), f"{name} {text}"))
         found = _score(reading.entry.value)
         if found is None:
-            problem = "Not the score and count that the scripts of 0.10 keep."
-            return reading.decoded(label, "not readable", fields, parts=parts, problem=problem)
+            problem = say("Not the score and count that the scripts of 0.10 keep.")
+            return reading.decoded(label, say("not readable"), fields, parts=parts, problem=problem)
         score, count = found
         fields |= reputation.score_fields(count, score)
         return reading.decoded(label, reputation.score_words(count, score), fields, parts=parts, editable="reputation-sieve")
@@ -156,7 +159,7 @@ def _read_token(reading: Reading) -> Decoded:
     found = bayes.read_weights(reading, {}, 16 if totals else 0, parts)
     if totals:
         return found
-    label = f"hashed {key.hex()}"
+    label = say("hashed %(key)s", key=key.hex())
     return replace(found, label=label, fields={**found.fields, "token": label, "form": "hash"})
 
 

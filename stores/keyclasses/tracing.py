@@ -16,6 +16,7 @@ from stores.keyclasses.base import KeyClass, Trace, minor
 from stores.keyclasses.limits import Limiter, Rate, class_rates, limiter_keys
 from stores.keyclasses.subjects import Meaning, Network, network, understand
 from stores.keyclasses.words import ip_bytes, to_bytes
+from stores.texts import say
 
 _QUEUES: Final = (b"local", b"remote", b"dsn", b"report", b"default")
 """Names of the virtual queues that an unchanged configuration has."""
@@ -23,12 +24,12 @@ MOST_LIMIT_KEYS: Final = 1000
 """Keys of SMTP limiters computed for one search."""
 
 _BY_IP: Final = (
-    (rate_limits.AUTH, "failed logins from this address"),
-    (rate_limits.RCPT, "unknown recipients tried from this address"),
-    (rate_limits.SCAN, "scans from this address"),
-    (rate_limits.LOITER, "idle connections from this address"),
-    (rate_limits.HTTP_ANONYMOUS, "anonymous requests from this address"),
-    (rate_limits.CONTACT, "forms sent from this address"),
+    (rate_limits.AUTH, say("failed logins from this address")),
+    (rate_limits.RCPT, say("unknown recipients tried from this address")),
+    (rate_limits.SCAN, say("scans from this address")),
+    (rate_limits.LOITER, say("idle connections from this address")),
+    (rate_limits.HTTP_ANONYMOUS, say("anonymous requests from this address")),
+    (rate_limits.CONTACT, say("forms sent from this address")),
 )
 
 
@@ -72,7 +73,13 @@ def smtp_traces(subjects: Sequence[str], limiters: Iterable[Limiter], version: s
             if len(found) >= MOST_LIMIT_KEYS:
                 return found
             what = ", ".join(f"{name} {value or '<>'}" for name, value in parts.items())
-            why = f"{limiter.direction} limiter {limiter.id}: {what}, {limiter.rate.words}"
+            why = say(
+                "%(direction)s limiter %(limiter_id)s: %(what)s, %(words)s",
+                direction=limiter.direction,
+                limiter_id=limiter.id,
+                what=what,
+                words=limiter.rate.words,
+            )
             if now is None:
                 found.append(_prefix(rate_limits.SMTP, prefix, why, _longer_by(8, prefix)))
             else:
@@ -113,13 +120,13 @@ def _ip(meaning: Meaning, version: int) -> Iterator[Trace]:
     for cls, why in _BY_IP:
         yield from _windows(cls, raw, meaning.text.encode(), why, version)
     if version == 10:
-        yield _exact(reputation.IP, b"i:" + meaning.text.encode(), "reputation of this address")
+        yield _exact(reputation.IP, b"i:" + meaning.text.encode(), say("reputation of this address"))
         prefix = b"g:" + meaning.text.encode() + b"."
-        yield _prefix(greylist_reply.GREYLIST, prefix, "greylist pairs from this address")
+        yield _prefix(greylist_reply.GREYLIST, prefix, say("greylist pairs from this address"))
         return
-    yield _exact(reputation.IP, b"\x0c" + raw, "reputation of this address")
+    yield _exact(reputation.IP, b"\x0c" + raw, say("reputation of this address"))
     for kind in (4, 10) if len(raw) < bayes.LONGEST else ():
-        yield _exact(bayes.GLOBAL, b"\x11" + raw + bytes([kind]), "spam filter weight of this address")
+        yield _exact(bayes.GLOBAL, b"\x11" + raw + bytes([kind]), say("spam filter weight of this address"))
 
 
 def _network(meaning: Meaning, version: int) -> Iterator[Trace]:
@@ -127,7 +134,7 @@ def _network(meaning: Meaning, version: int) -> Iterator[Trace]:
     assert net is not None  # understand() has parsed it
     size, whole = net.max_prefixlen // 8, net.network_address.packed[: net.prefixlen // 8]
     classes = [(cls, why.replace("this address", "this network")) for cls, why in _BY_IP]
-    for cls, why in (*classes, (reputation.IP, "reputation of addresses of this network")):
+    for cls, why in (*classes, (reputation.IP, say("reputation of addresses of this network"))):
         if version == 10:
             for text in cls.texts:
                 yield _scan(cls, text, why, _in_text_network(net, len(text), None if cls is reputation.IP else -rate_limits.WINDOW))
@@ -155,25 +162,25 @@ def _in_text_network(net: Network, start: int, end: int | None) -> Callable[[byt
 def _address(meaning: Meaning, version: int) -> Iterator[Trace]:
     domain = meaning.text.rpartition("@")[2]
     for text in _spellings(meaning.text):
-        yield from _windows(rate_limits.RCPT, text, text, "mail to this address that is unknown here", version)
+        yield from _windows(rate_limits.RCPT, text, text, say("mail to this address that is unknown here"), version)
         if version == 10:
-            yield _exact(reputation.FROM, b"f:" + text, "reputation of this sender")
+            yield _exact(reputation.FROM, b"f:" + text, say("reputation of this sender"))
         else:
-            yield _exact(reputation.FROM, b"\x0d" + text, "reputation of this sender")
+            yield _exact(reputation.FROM, b"\x0d" + text, say("reputation of this sender"))
     yield from _reputation_of(domain, version)
     lower = to_bytes(meaning.text.lower())
     if version == 10:
-        yield _scan(greylist_reply.GREYLIST, b"g:", "greylist pairs with this address", _holds(lower, 2))
+        yield _scan(greylist_reply.GREYLIST, b"g:", say("greylist pairs with this address"), _holds(lower, 2))
     else:
-        yield _prefix(greylist_reply.GREYLIST, b"\x10" + lower, "greylist pairs from this sender")
-        yield _scan(greylist_reply.GREYLIST, b"\x10", "greylist pairs to this recipient", _ends(lower, 1))
+        yield _prefix(greylist_reply.GREYLIST, b"\x10" + lower, say("greylist pairs from this sender"))
+        yield _scan(greylist_reply.GREYLIST, b"\x10", say("greylist pairs to this recipient"), _ends(lower, 1))
     if version > 10 and len(lower) < bayes.LONGEST:
-        yield _exact(bayes.GLOBAL, b"\x11" + lower + b"\x01", "spam filter weight of this sender")
+        yield _exact(bayes.GLOBAL, b"\x11" + lower + b"\x01", say("spam filter weight of this sender"))
 
 
 def _login(meaning: Meaning, version: int) -> Iterator[Trace]:
     for text in _spellings(meaning.text):
-        yield from _windows(rate_limits.AUTH, text, text, "failed logins of this name", version)
+        yield from _windows(rate_limits.AUTH, text, text, say("failed logins of this name"), version)
     if "@" not in meaning.text:
         yield from _word(meaning, version)
 
@@ -181,25 +188,25 @@ def _login(meaning: Meaning, version: int) -> Iterator[Trace]:
 def _word(meaning: Meaning, version: int) -> Iterator[Trace]:
     token = bayes.hashed_token(meaning.text) if version == 10 else bayes.token_of(meaning.text)
     if token is not None:
-        yield _exact(bayes.GLOBAL, (b"" if version == 10 else b"\x11") + token, "spam filter weight of this word")
+        yield _exact(bayes.GLOBAL, (b"" if version == 10 else b"\x11") + token, say("spam filter weight of this word"))
 
 
 def _domain(meaning: Meaning, version: int) -> Iterator[Trace]:
     name = meaning.text.encode()
     yield from _reputation_of(meaning.text, version)
     if version == 10:
-        yield _exact(acme_oauth.ACME, b"acme:" + name, "certificate challenge of this domain")
-        yield _scan(greylist_reply.GREYLIST, b"g:", "greylist pairs with this domain", _holds(b"@" + name, 2))
+        yield _exact(acme_oauth.ACME, b"acme:" + name, say("certificate challenge of this domain"))
+        yield _scan(greylist_reply.GREYLIST, b"g:", say("greylist pairs with this domain"), _holds(b"@" + name, 2))
         return
-    yield _exact(acme_oauth.ACME, b"\x00" + name, "certificate challenge of this domain")
-    yield _scan(locks.QUEUE_REPORT, b"\x16", "report to this domain", _ends(name, 10))
-    yield _scan(greylist_reply.GREYLIST, b"\x10", "greylist pairs with this domain", _holds(b"@" + name, 1))
-    yield _scan(rate_limits.RCPT, b"\x02", "mail to unknown addresses of this domain", _ends_before_window(b"@" + name))
-    yield _scan(rate_limits.AUTH, b"\x05", "failed logins of this domain's names", _ends_before_window(b"@" + name))
-    yield _scan(reputation.FROM, b"\x0d", "reputation of senders of this domain", _ends(b"@" + name, 1))
+    yield _exact(acme_oauth.ACME, b"\x00" + name, say("certificate challenge of this domain"))
+    yield _scan(locks.QUEUE_REPORT, b"\x16", say("report to this domain"), _ends(name, 10))
+    yield _scan(greylist_reply.GREYLIST, b"\x10", say("greylist pairs with this domain"), _holds(b"@" + name, 1))
+    yield _scan(rate_limits.RCPT, b"\x02", say("mail to unknown addresses of this domain"), _ends_before_window(b"@" + name))
+    yield _scan(rate_limits.AUTH, b"\x05", say("failed logins of this domain's names"), _ends_before_window(b"@" + name))
+    yield _scan(reputation.FROM, b"\x0d", say("reputation of senders of this domain"), _ends(b"@" + name, 1))
     if len(name) < bayes.LONGEST:
         for kind in (2, 9, 11):
-            yield _exact(bayes.GLOBAL, b"\x11" + name + bytes([kind]), "spam filter weight of this domain")
+            yield _exact(bayes.GLOBAL, b"\x11" + name + bytes([kind]), say("spam filter weight of this domain"))
 
 
 def _reputation_of(domain: str, version: int) -> Iterator[Trace]:
@@ -208,58 +215,62 @@ def _reputation_of(domain: str, version: int) -> Iterator[Trace]:
     for start in range(max(0, len(labels) - 6), max(1, len(labels) - 1)):
         name = to_bytes(".".join(labels[start:]))
         if version == 10:
-            yield _exact(reputation.DOMAIN, b"d:" + name, "reputation of the domain")
-            yield _exact(reputation.FROM, b"f:_" + name, "reputation of the domain's senders")
+            yield _exact(reputation.DOMAIN, b"d:" + name, say("reputation of the domain"))
+            yield _exact(reputation.FROM, b"f:_" + name, say("reputation of the domain's senders"))
             continue
-        yield _exact(reputation.DOMAIN, b"\x0e" + name, "reputation of the domain, DMARC pass")
-        yield _exact(reputation.DOMAIN, b"\x0e_" + name, "reputation of the domain, no DMARC pass")
-        yield _exact(reputation.FROM, b"\x0d_" + name, "reputation of the domain's senders, no DMARC pass")
+        yield _exact(reputation.DOMAIN, b"\x0e" + name, say("reputation of the domain, DMARC pass"))
+        yield _exact(reputation.DOMAIN, b"\x0e_" + name, say("reputation of the domain, no DMARC pass"))
+        yield _exact(reputation.FROM, b"\x0d_" + name, say("reputation of the domain's senders, no DMARC pass"))
 
 
 def _asn(meaning: Meaning, version: int) -> Iterator[Trace]:
     if version == 10:
-        yield _exact(reputation.ASN, b"a:%d" % meaning.number, "reputation of this network")
+        yield _exact(reputation.ASN, b"a:%d" % meaning.number, say("reputation of this network"))
         return
     number = put_u32(meaning.number)
-    yield _exact(reputation.ASN, b"\x0f" + number, "reputation of this network")
-    yield _exact(bayes.GLOBAL, b"\x11" + number + b"\x03", "spam filter weight of this network")
+    yield _exact(reputation.ASN, b"\x0f" + number, say("reputation of this network"))
+    yield _exact(bayes.GLOBAL, b"\x11" + number + b"\x03", say("spam filter weight of this network"))
 
 
 def _message_id(meaning: Meaning, version: int) -> Iterator[Trace]:
     text = to_bytes(meaning.text)
-    yield _exact(greylist_reply.TRUSTED_REPLY, (b"m:" if version == 10 else b"\x13") + text, "sent message awaiting replies")
+    yield _exact(greylist_reply.TRUSTED_REPLY, (b"m:" if version == 10 else b"\x13") + text, say("sent message awaiting replies"))
 
 
 def _queue_id(meaning: Meaning, version: int) -> Iterator[Trace]:
     if version == 10:
         return
     number = put_u64(meaning.number)
-    yield _exact(locks.QUEUE_MESSAGE, b"\x15" + number, "lock of this message")
+    yield _exact(locks.QUEUE_MESSAGE, b"\x15" + number, say("lock of this message"))
     if version >= 13:
         for queue in _QUEUES:
-            yield _exact(locks.QUEUE_MESSAGE, b"\x15" + number + queue.ljust(8, b"\0"), f"lock of this message in queue {queue.decode()}")
-        yield _prefix(locks.QUEUE_MESSAGE, b"\x15" + number, "lock of this message in its queue", _longer_by(8, b"\x15" + number))
+            yield _exact(
+                locks.QUEUE_MESSAGE,
+                b"\x15" + number + queue.ljust(8, b"\0"),
+                say("lock of this message in queue %(decode)s", decode=queue.decode()),
+            )
+        yield _prefix(locks.QUEUE_MESSAGE, b"\x15" + number, say("lock of this message in its queue"), _longer_by(8, b"\x15" + number))
     if version >= 16:
-        yield _exact(locks.TASK, b"\x17" + number, "lock of this task")
+        yield _exact(locks.TASK, b"\x17" + number, say("lock of this task"))
     else:
-        yield _exact(locks.EMAIL_TASK, b"\x17\x00" + number, "lock of the index task of this change")
+        yield _exact(locks.EMAIL_TASK, b"\x17\x00" + number, say("lock of the index task of this change"))
 
 
 def _account(meaning: Meaning, version: int) -> Iterator[Trace]:
     if version == 10:
         text = b"%d" % meaning.number
-        yield from _windows(rate_limits.HTTP_ACCOUNT, text, text, "requests of this account", version)
-        yield _exact(locks.PURGE_ACCOUNT, b"purge:" + text, "purge of this account")
+        yield from _windows(rate_limits.HTTP_ACCOUNT, text, text, say("requests of this account"), version)
+        yield _exact(locks.PURGE_ACCOUNT, b"purge:" + text, say("purge of this account"))
         return
     number = put_u32(meaning.number)
-    yield from _windows(rate_limits.HTTP_ACCOUNT, number, b"", "requests of this account", version)
-    yield _exact(quota.TOKEN_REVISION, b"\x0b" + number, "token revision of this account")
-    yield _prefix(quota.QUOTA, b"\x0b" + number, "uploads of this account", _longer_by(8, b"\x0b" + number))
-    yield _prefix(bayes.ACCOUNT, b"\x12" + number, "spam filter model of this account")
-    yield _exact(locks.PURGE_ACCOUNT, b"\x14" + number, "purge of this account")
+    yield from _windows(rate_limits.HTTP_ACCOUNT, number, b"", say("requests of this account"), version)
+    yield _exact(quota.TOKEN_REVISION, b"\x0b" + number, say("token revision of this account"))
+    yield _prefix(quota.QUOTA, b"\x0b" + number, say("uploads of this account"), _longer_by(8, b"\x0b" + number))
+    yield _prefix(bayes.ACCOUNT, b"\x12" + number, say("spam filter model of this account"))
+    yield _exact(locks.PURGE_ACCOUNT, b"\x14" + number, say("purge of this account"))
     for collection, name in dav_sieve.COLLECTIONS.items():
-        yield _exact(dav_sieve.DAV, b"\x19" + number + bytes([collection]), f"WebDAV locks of this account, {name}")
-    yield _prefix(dav_sieve.DAV, b"\x19" + number, "WebDAV locks of this account", _longer_by(1, b"\x19" + number))
+        yield _exact(dav_sieve.DAV, b"\x19" + number + bytes([collection]), say("WebDAV locks of this account, %(name)s", name=name))
+    yield _prefix(dav_sieve.DAV, b"\x19" + number, say("WebDAV locks of this account"), _longer_by(1, b"\x19" + number))
 
 
 _TRACERS: Final[Mapping[str, Callable[[Meaning, int], Iterator[Trace]]]] = {
@@ -271,8 +282,8 @@ _TRACERS: Final[Mapping[str, Callable[[Meaning, int], Iterator[Trace]]]] = {
 def _own_keys(text: str) -> Iterator[Trace]:
     if text:
         raw = to_bytes(text)
-        yield Trace("exact", raw, None, "your own key of this name")
-        yield Trace("scan", b"", None, "your own keys that hold this text", _holds(raw, 0))
+        yield Trace("exact", raw, None, say("your own key of this name"))
+        yield Trace("scan", b"", None, say("your own keys that hold this text"), _holds(raw, 0))
 
 
 # pieces
@@ -296,7 +307,9 @@ def _current(found: Iterable[Trace], now: float, rates: Mapping[str, Rate], vers
     for trace in found:
         rate = rates.get(trace.slug or "")
         if trace.kind == "prefix" and rate is not None and trace.matches(trace.key + bytes(8)):
-            exact.append(Trace("exact", trace.key + put_u64(int(now) // rate.period), trace.slug, f"{trace.why}, in this window"))
+            exact.append(
+                Trace("exact", trace.key + put_u64(int(now) // rate.period), trace.slug, say("%(why)s, in this window", why=trace.why))
+            )
     return exact
 
 

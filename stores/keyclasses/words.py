@@ -7,6 +7,8 @@ import ipaddress
 import math
 from typing import Final
 
+from stores.texts import say
+
 LONGEST: Final = 1000
 """Characters of a text that a field carries."""
 LABEL: Final = 200
@@ -89,18 +91,13 @@ def ip_bytes(text: str) -> bytes | None:
 def account(number: int, minor: int) -> str:
     """ "account 4", or who the account without a directory entry is."""
     if number == RECOVERY:
-        return "recovery administrator" if minor >= 16 else "fallback administrator"
-    return f"account {number}"
+        return say("recovery administrator") if minor >= 16 else say("fallback administrator")
+    return say("account %(number)s", number=number)
 
 
 def digest(secret: bytes) -> str:
     """Six hex digits that tell secrets apart and do not give them away."""
     return hashlib.blake2b(secret, digest_size=3, person=b"kvadmin").hexdigest()
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """ "1 upload", "1,200 uploads"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def span(seconds: float) -> str:

@@ -16,7 +16,7 @@ from stores.services.limited import BANNING, Window, named, window_of
 from stores.services.limits import SMTP, Ban
 from stores.services.relief import ACTIONS, Target
 from stores.services.traces import split
-from stores.texts import say
+from stores.texts import counted, say
 
 _REPUTATION: Final = ACTIONS["neutral"].classes
 _LOCKS: Final = ACTIONS["release"].classes
@@ -72,15 +72,15 @@ def judge(found: Found, stores: Mapping[str, Store], now: float | None = None) -
     """No I/O. `stores`: the searched ones by id."""
     moment = time.time() if now is None else now
     versions = {store_id: store.effective_version for store_id, store in stores.items()}
-    counted = [finding for finding in found.findings if (finding.row.decoded.slug or "").startswith("rate-")]
-    running = [window for finding in counted if (window := window_of(finding.store_id, finding.row)) is not None]
+    windowed = [finding for finding in found.findings if (finding.row.decoded.slug or "").startswith("rate-")]
+    running = [window for finding in windowed if (window := window_of(finding.store_id, finding.row)) is not None]
     windows = tuple(sorted(named(running, found.limits, versions, split(found.subject)), key=_pressing))
     of = {name: _of(found.findings, classes) for name, classes in _SECTIONS.items()}
-    shown = {finding.row.entry.key for finding in (*counted, *(each for section in of.values() for each in section))}
+    shown = {finding.row.entry.key for finding in (*windowed, *(each for section in of.values() for each in section))}
     bans = _bans(found)
     level, title, until, lines = _sentence(found, windows, bans, of, moment)
     return Verdict(
-        level, title, until, tuple(lines), tuple(_proposals(windows, of, found, stores)), windows, len(counted) - len(running),
+        level, title, until, tuple(lines), tuple(_proposals(windows, of, found, stores)), windows, len(windowed) - len(running),
         of["greylist"], of["reputation"], of["locks"], of["codes"], of["replies"],
         tuple(finding for finding in found.findings if finding.row.entry.key not in shown), bans, _absent(found), _twice(windows),
     )  # fmt: skip
@@ -144,10 +144,10 @@ def _sentence(found: Found, windows: Sequence[Window], bans: Sequence[Ban], of: 
     pairs = [finding for finding in of["greylist"] if not finding.row.expired]
     if pairs:
         lines.append(
-            say("%(count)s known: their next attempt passes.", count=_number(len(pairs), "greylist pair is", "greylist pairs are"))
+            say("%(count)s known: their next attempt passes.", count=counted(len(pairs), "greylist pair is", "greylist pairs are"))
         )
     if held:
-        lines.append(say("%(count)s held.", count=_number(len(held), "lock is", "locks are")))
+        lines.append(say("%(count)s held.", count=counted(len(held), "lock is", "locks are")))
     if bad:
         worst = max(bad, key=_score)
         lines.append(
@@ -324,7 +324,3 @@ def _name(found: Found) -> str:
 def _score(finding: Finding) -> float:
     value = finding.row.decoded.fields.get("score")
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
