@@ -19,9 +19,12 @@ def literal(source: str) -> Value:
 
 
 def coded(kind: str, codes: list[str]) -> str:
+    """The text of `${hex:41 42}` or `${unicode:40}`; bytes that are no UTF-8 become U+FFFD. Empty for what names no characters."""
     try:
         numbers = [int(code, 16) for code in codes]
-        return bytes(numbers).decode() if kind == "hex" else "".join(map(chr, numbers))
+        if kind == "hex":
+            return bytes(numbers).decode("utf-8", "replace")
+        return "".join(map(chr, numbers)).encode().decode()
     except (ValueError, OverflowError):
         return ""
 
