@@ -23,10 +23,12 @@ from typing import Any, Final
 
 import pymysql
 from pymysql.constants import CLIENT
+from pymysql.cursors import DictCursor
 
 from stores.backends.base import IsLock
 from stores.backends.mysql_errors import RACES, broken, code_of, translate
 from stores.backends.pacing import Feedback
+from stores.backends.replication import Replication, of_mysql
 from stores.backends.sql import (
     EXPIRED,
     LOCK_BYTES,
@@ -132,6 +134,16 @@ class MySQLBackend(BatchBackend):
     def server_time(self) -> float:
         """Unix seconds of the server's clock."""
         return float(self._query("SELECT unix_timestamp(now(6))")[0][0])
+
+    def replication(self) -> Replication:
+        """One statement."""
+        return of_mysql(self._named)
+
+    def _named(self, sql: str) -> list[dict[str, Any]]:
+        """The rows of a statement by column name."""
+        with self._translated(), self._open().cursor(DictCursor) as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
     def close(self) -> None:
         """Close the connection."""

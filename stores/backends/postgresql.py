@@ -23,6 +23,7 @@ from psycopg import errors, pq
 from stores.backends.base import IsLock
 from stores.backends.pacing import Feedback
 from stores.backends.postgresql_errors import translate
+from stores.backends.replication import Replication, of_postgresql
 from stores.backends.sql import (
     EXPIRED,
     LOCK_BYTES,
@@ -136,6 +137,10 @@ class PostgreSQLBackend(BatchBackend):
     def server_time(self) -> float:
         """Unix seconds of the server's clock."""
         return float(self._query("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+    def replication(self) -> Replication:
+        """Two queries."""
+        return of_postgresql(self._query)
 
     def close(self) -> None:
         """Close the connection."""

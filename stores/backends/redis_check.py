@@ -228,14 +228,24 @@ def _writing(config: RedisConfig, rights: Rights) -> Check:
 def _role(config: RedisConfig, nodes: Sequence[dict[str, Any]]) -> Check:
     if not all(nodes):
         return Check("Role", CheckState.SKIPPED, "INFO is not allowed")
-    if any(node.get("role") != "master" for node in nodes):
-        return Check("Role", WARN, "a replica: it takes no writes and may lag behind", "Point urls at the primary, or use sentinels.")
+    followers = [node for node in nodes if node.get("role") != "master"]
+    if followers:
+        return Check("Role", WARN, _follower(followers[0]), "Point urls at the primary, or use sentinels.")
     replicas = [value for node in nodes for name, value in node.items() if name.startswith("slave") and isinstance(value, dict)]
     lag = max((int(replica.get("lag", 0)) for replica in replicas), default=0)
     detail = f"{_many(len(nodes), 'primary', 'primaries')}, {_many(len(replicas), 'replica', 'replicas')}"
     if lag > LAG_SECONDS:
         return Check("Role", WARN, f"{detail}, one {lag} s behind", "Look at the replica's log and its connection.")
     return Check("Role", OK, detail + (f", at most {lag} s behind" if replicas else ""))
+
+
+def _follower(node: dict[str, Any]) -> str:
+    """A replica in words: of whom, and how far behind."""
+    words = f"a replica of {node.get('master_host')}:{node.get('master_port')}: it takes no writes"
+    if node.get("master_link_status") != "up":
+        return f"{words}, and has had no connection to its primary for {node.get('master_link_down_since_seconds', '?')} s"
+    waiting = max(0, int(node.get("slave_read_repl_offset", 0)) - int(node.get("slave_repl_offset", 0)))
+    return f"{words}; heard from its primary {node.get('master_last_io_seconds_ago', '?')} s ago, {waiting:,} bytes to apply"
 
 
 def _memory(nodes: Sequence[dict[str, Any]]) -> Check:

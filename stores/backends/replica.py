@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from stores.backends.base import Backend, IsLock
+from stores.backends.replication import LAG_SECONDS, lag_words
+from stores.backends.sql import SQLBackend
 from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
 from stores.types import (
     ALL_KEYS,
@@ -81,15 +83,9 @@ class ReplicaBackend(Backend):
         return self.primary.ping()
 
     def check(self) -> list[Check]:
-        """The primary's test step by step, then one line a replica; a replica that fails is no reason to stop."""
+        """The primary's test step by step, then one line a replica with its lag; one that fails is no reason to stop."""
         checks = [replace(check, name=f"Primary: {check.name}") for check in self.primary.check()]
-        for number, replica in enumerate(self._members[1:], 1):
-            failed = [check for check in replica.check() if check.state is CheckState.FAILED]
-            if failed:
-                checks.append(Check(f"Replica {number}", CheckState.WARN, failed[0].detail, failed[0].fix or "Reads go to the primary."))
-            else:
-                checks.append(Check(f"Replica {number}", CheckState.OK, "Answers."))
-        return checks
+        return [*checks, *(_check_of(f"Replica {number}", replica) for number, replica in enumerate(self._members[1:], 1))]
 
     def _old_is_fine(self, read: Callable[[Backend], Answer]) -> Answer:
         """Ask the replicas in order, then the primary. One that fails is not asked again."""
@@ -186,3 +182,24 @@ class ReplicaBackend(Backend):
     def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
         """On the primary, which decides and removes in one step; the replicas follow by replication."""
         return self.primary.purge(now, pace, position, is_lock)
+
+
+def _check_of(name: str, replica: Backend) -> Check:
+    """Whether a replica answers, and how far it is behind."""
+    failed = [check for check in replica.check() if check.state is CheckState.FAILED]
+    if failed:
+        return Check(name, CheckState.WARN, failed[0].detail, failed[0].fix or "Reads go to the primary.")
+    try:
+        found = replica.replication() if isinstance(replica, SQLBackend) else None
+    except StoreError as error:
+        return Check(name, CheckState.OK, f"answers; lag unknown: {error.message}")
+    if found is None:
+        return Check(name, CheckState.OK, "answers; a file has no lag of its own")
+    if found.hidden:
+        return Check(name, CheckState.OK, f"answers; {found.hidden}")
+    if not found.follows:
+        return Check(name, CheckState.WARN, "answers, but is no replica of anything", "Check the addresses of primary and replicas.")
+    words = lag_words(found)
+    if found.broken or (found.seconds or 0) > LAG_SECONDS:
+        return Check(name, CheckState.WARN, f"answers, {words}", "What is browsed and counted is as old; look at the replica's log.")
+    return Check(name, CheckState.OK, f"answers, {words}")

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from stores.backends.base import IsLock
 from stores.backends.datastore import DataStoreBackend, Decide, Stored
+from stores.backends.replication import Replication
 from stores.backends.sqlchecks import run_checks
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, split_row
@@ -294,6 +295,10 @@ class SQLBackend(DataStoreBackend):
 
     def server_time(self) -> float | None:
         """Unix seconds of the server's clock, None where there is no server."""
+        return None
+
+    def replication(self) -> Replication | None:
+        """What the server says of its replicas, or of itself as one; None where there is no server."""
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from stores.backends import replication
 from stores.backends.sqlserver import ConnectionRefused
 from stores.errors import StoreError, StoreRefused
 from stores.types import Check, CheckState
@@ -56,6 +57,7 @@ def _steps(backend: SQLBackend) -> Iterator[Check]:
         ("Writing", _writing),
         ("Stalwart", _stalwart),
         ("Clock", _clock),
+        ("Replication", _replication),
     ):
         check = _guarded(name, step, backend)
         if check is not None:
@@ -105,6 +107,13 @@ def _stalwart(backend: SQLBackend) -> Check:
             "Stalwart", CheckState.WARN, f"the tables look like {found}, the store is set to {wanted}", f"Set the version to {found}."
         )
     return Check("Stalwart", CheckState.OK, f"the tables look like {found}")
+
+
+def _replication(backend: SQLBackend) -> Check | None:
+    """The lag. A login of MySQL sees it only with a right of its own; on a server that takes writes its lack is not worth a word."""
+    found = replication.step(backend.replication)
+    silent = found is not None and found.state is CheckState.SKIPPED and backend.DIALECT == "mysql" and backend.capabilities.writes
+    return None if silent else found
 
 
 def _clock(backend: SQLBackend) -> Check | None:

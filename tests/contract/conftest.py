@@ -14,6 +14,8 @@ HARNESSES: dict[str, str] = {
     "redis-valkey9": "tests.contract.redis:RedisHarness",
     "redis-redis7": "tests.contract.redis:Redis7Harness",
     "redis-without-scripts": "tests.contract.redis:LimitedHarness",
+    "redis-least-rights-valkey9": "tests.contract.redis:LeastRightsHarness",
+    "redis-least-rights-redis7": "tests.contract.redis:LeastRights7Harness",
     "redis-like-6": "tests.contract.redis:OldHarness",
     "cluster-without-scripts": "tests.contract.redis:LimitedClusterHarness",
     "cluster-valkey9": "tests.contract.redis:ClusterHarness",

@@ -74,6 +74,25 @@ class LimitedHarness(RedisHarness):
         return {"urls": self.servers[0].url.replace("redis://", "redis://limited:pw@")}
 
 
+class LeastRightsHarness(RedisHarness):
+    """The user that the connection test's line for reading and writing makes, word for word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with RedisBackend({"urls": self.servers[0].url}) as admin:
+            (line,) = [check.detail.splitlines()[1] for check in admin.check() if check.name == "Least rights"]
+        with self.servers[0].client() as client:
+            client.execute_command("ACL DELUSER kvadmin")
+            client.execute_command(line.partition(": ")[2].replace("PASSWORD", "pw"))
+
+    def settings(self) -> dict[str, str]:
+        return {"urls": self.servers[0].url.replace("redis://", "redis://kvadmin:pw@")}
+
+
+class LeastRights7Harness(LeastRightsHarness):
+    flavour = "redis"
+
+
 class OldHarness(LimitedHarness):
     """The commands of Redis 6: no exact expiry, no read-only scripts."""
 

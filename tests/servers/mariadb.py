@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -22,7 +23,8 @@ _MIB = 1 << 20
 class MariaDBServer:
     """A running server. `settings()` are those of a kvadmin store on a fresh database."""
 
-    def __init__(self, daemon: Path, installer: Path, durable: bool = False) -> None:
+    def __init__(self, daemon: Path, installer: Path, durable: bool = False, options: Sequence[str] = ()) -> None:
+        self.options = options
         self.daemon = daemon
         self.durable = durable
         self.folder = own_folder("kvadmin-maria-")
@@ -43,6 +45,7 @@ class MariaDBServer:
         argv += ["--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid", "--skip-name-resolve"]
         argv += ["--max-connections=100", f"--ssl-cert={self.certificates.server}", f"--ssl-key={self.certificates.server_key}"]
         argv += [f"--ssl-ca={self.certificates.ca}"]
+        argv += self.options
         if not self.durable:
             argv += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-flush-method=nosync"]
         self.child = Child(argv, self.folder / "log")
@@ -100,12 +103,21 @@ def server(durable: bool = False) -> MariaDBServer:
 
     `durable` starts one that waits for the disk as in production, for measurements.
     """
+    return _started(*_programs(), durable)
+
+
+def own_server(*options: str) -> MariaDBServer:
+    """Another server, which waits for the disk and which a test may break; `options` as on the command line."""
+    return MariaDBServer(*_programs(), durable=True, options=options)
+
+
+def _programs() -> tuple[Path, Path]:
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
     daemon, installer = shutil.which("mariadbd", path=path), shutil.which("mariadb-install-db", path=path)
     if daemon is None or installer is None:
         missing("MariaDB", "install the package mariadb-server")
         raise AssertionError
-    return _started(Path(daemon), Path(installer), durable)
+    return Path(daemon), Path(installer)
 
 
 @cache
