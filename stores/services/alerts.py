@@ -55,7 +55,7 @@ def save(actor: Actor, rule: AlertRule, *, kind: str, store: Store | None, thres
     if (store is None) != (kind == AlertKind.BEAT):
         raise BadConfig(say("Only the silence of the scheduler is about no store."), say("Choose a store."), "store")
     if store is not None and kind in (AlertKind.BACKLOG, AlertKind.PURGE) and not purges(store.type):
-        raise BadConfig(say("%(store_pk)s expires its keys by itself.", store_pk=store.pk), say("Choose another rule or store."), "kind")
+        raise BadConfig(say("%(store_id)s expires its keys by itself.", store_id=store.pk), say("Choose another rule or store."), "kind")
     addresses = _addresses(emails)
     if webhook:
         webhooks.check_url(webhook)

@@ -221,7 +221,7 @@ def _planned(action: Action, target: Target, store: Store, answer: dict[bytes, R
     if isinstance(answer, StoreError):
         return PlannedKey(target, None, refused=str(answer))
     row = answer.get(bytes(target.key))
-    refused = say("Store %(store_pk)s is switched to read only here.", store_pk=store.pk) if store.read_only else ""
+    refused = say("Store %(store_id)s is switched to read only here.", store_id=store.pk) if store.read_only else ""
     if row is not None and row.decoded.slug not in action.classes:
         refused = say("This is not a key for it: %(title)s.", title=row.decoded.title)
     seen = "" if row is None else row.entry.etag
