@@ -64,7 +64,7 @@ def range_of(request: HttpRequest) -> str:
 def card(store: Store, name: str, week: Sequence[Census] = ()) -> dict[str, Any]:
     """What the growth card of a store's page shows; no query where the counts of the week are known."""
     points = history.week_curve(week) if week and name == DEFAULT else history.curve(store, name)
-    return {"range": name, "points": points, "label": spoken(_("Keys of %(store_pk)s") % {"store_pk": store.pk}, points)}
+    return {"range": name, "points": points, "label": spoken(_("Keys of %(store_id)s") % {"store_id": store.pk}, points)}
 
 
 @require_safe
@@ -98,7 +98,7 @@ def growth(request: HttpRequest, store: Store) -> HttpResponse:
 def compare(request: HttpRequest, store: Store) -> HttpResponse:
     """Two counts by class; without a choice the newest and the one a day before."""
     known = list(Census.objects.filter(store=store).defer("classes", "details", "steps")[:CHOICES])
-    context: dict[str, Any] = {"store": store, "title": _("Two counts of %(store_pk)s") % {"store_pk": store.pk}}
+    context: dict[str, Any] = {"store": store, "title": _("Two counts of %(store_id)s") % {"store_id": store.pk}}
     context["choices"] = [
         Choice(one.pk, f"{words.absolute(one.at.timestamp(), 'short')}: {words.plural(history.keys_of(one.total), 'key')}") for one in known
     ]
@@ -123,7 +123,7 @@ def every(request: HttpRequest, store: Store) -> HttpResponse:
     census_schedule.set_interval(actor_of(request), store, int(text) if text.isascii() and text.isdigit() and len(text) < 8 else -1)
     said = dict(census_schedule.INTERVALS)[store.census_minutes].lower()
     return go(
-        request, reverse("stores:store", args=[store.pk]), _("%(store_pk)s is counted %(said)s.") % {"store_pk": store.pk, "said": said}
+        request, reverse("stores:store", args=[store.pk]), _("%(store_id)s is counted %(said)s.") % {"store_id": store.pk, "said": said}
     )
 
 

@@ -63,5 +63,5 @@ def fetch(request: HttpRequest, store: Store) -> HttpResponse:
     return go(
         request,
         reverse("stores:store", args=[store.pk]),
-        _("The list of %(store_pk)s is fetched in the background.") % {"store_pk": store.pk},
+        _("The list of %(store_id)s is fetched in the background.") % {"store_id": store.pk},
     )
