@@ -16,6 +16,7 @@ from stores import sight
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, UnknownStore
 from stores.models import DefaultLookupStore, HttpLookup, Store
+from stores.models.tablerows import StoredRows
 from stores.texts import say
 from stores.types import Clock
 
@@ -129,7 +130,7 @@ def _extras(store: Store, clock: Clock) -> dict[str, object]:
     if store.type == "http":
         fetched = HttpLookup.objects.filter(store=store).values_list("fetched_at", flat=True).first()
         copied_at = None if fetched is None else fetched.timestamp()
-        return {"entries": tuple(store.entries.values_list("key", "value")), "fetched_at": copied_at}
+        return {"rows": StoredRows(store), "fetched_at": copied_at}
     if store.type in MEMBERS:
         return {"members": open_members(store.type, store.settings, clock=clock)}
     return {}

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm
 from stores.forms.keys import class_titles
-from stores.models import Store
 from stores.models.alert import AlertRule
+from stores.registry import visible_stores
 from stores.services.alerts import choices
 from stores.services.store_settings import MASK
 
@@ -45,7 +45,7 @@ class AlertForm(StyledForm):
             shown = {"kind": rule.kind, "store": rule.store_id or "", "class_slug": rule.class_slug, "emails": rule.emails}
             shown |= {"webhook": MASK if rule.webhook else "", "threshold": f"{rule.threshold:g}" if rule.threshold else ""}
         super().__init__(data, initial=shown, auto_id="alert-%s")
-        self.fields["store"].choices = [("", _("None: the scheduler")), *((pk, pk) for pk in Store.objects.values_list("pk", flat=True))]  # type: ignore[attr-defined]
+        self.fields["store"].choices = [("", _("None: the scheduler")), *((pk, pk) for pk in visible_stores().values_list("pk", flat=True))]  # type: ignore[attr-defined]
         self.fields["class_slug"].choices = [("", _("Any")), *class_titles().items()]  # type: ignore[attr-defined]
 
     @property

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm
-from stores.models import Store
+from stores.registry import visible_stores
 from stores.services.server_import import READABLE, Access, checked_access
 
 MOST_BYTES: Final = 2 << 20
@@ -97,7 +97,7 @@ class SettingsForm(StyledForm):
 
     def __init__(self, data: QueryDict | None = None) -> None:
         super().__init__(data)
-        found = Store.objects.filter(type__in=READABLE, enabled=True).values_list("pk", flat=True)
+        found = visible_stores().filter(type__in=READABLE, enabled=True).values_list("pk", flat=True)
         self.fields["store"].choices = [(pk, pk) for pk in found]  # type: ignore[attr-defined]
         self.any = bool(found)
 

@@ -14,6 +14,7 @@ from stores import keyclasses
 from stores.forms.base import StyledForm
 from stores.forms.keys import OWN_KEYS
 from stores.models import RunAction, Store
+from stores.registry import visible_stores
 from stores.services import audit_search
 
 
@@ -25,7 +26,7 @@ class StoreChoiceForm(StyledForm):
 
     def __init__(self, query: QueryDict) -> None:
         super().__init__(query, auto_id="filter-%s")
-        ids = Store.objects.values_list("pk", flat=True)
+        ids = visible_stores().values_list("pk", flat=True)
         self.fields["store"].choices = [("", _("Any store")), *((name, name) for name in ids)]  # type: ignore[attr-defined]
 
     def query(self) -> dict[str, str]:

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm, style
 from stores.keyclasses import CLASSES
-from stores.models import VERSIONS, MailServer, Store
+from stores.models import VERSIONS, MailServer
+from stores.registry import visible_stores
 from stores.services.mailserver import choices
 
 
@@ -37,7 +38,7 @@ class MaintainForm(StyledForm):
 
     def __init__(self, server: MailServer, data: Any = None) -> None:
         super().__init__(data)
-        ids = () if server.version == "0.16" else Store.objects.exclude(type__in=("static", "http")).values_list("pk", flat=True)
+        ids = () if server.version == "0.16" else visible_stores().exclude(type__in=("static", "http")).values_list("pk", flat=True)
         resets = [(slug, _("Remove all of %(title)s") % {"title": CLASSES[slug].title}) for slug in choices(server.version)]
         self.fields["store"] = forms.ChoiceField(
             required=False, label=_("Store"), choices=[("", _("The server's default store")), *((pk, pk) for pk in ids)]

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm
-from stores.models import Store
+from stores.registry import visible_stores
 from stores.services.tokens import SCOPES
 
 WORDS = {
@@ -36,5 +36,5 @@ class TokenForm(StyledForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        ids = Store.objects.values_list("pk", flat=True)
+        ids = visible_stores().values_list("pk", flat=True)
         self.fields["stores"].choices = [(name, name) for name in ids]  # type: ignore[attr-defined]

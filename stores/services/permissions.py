@@ -43,13 +43,18 @@ def allows_somewhere(actor: Actor, permission: Permission | str) -> bool:
     return actor.rights.anywhere(Permission(permission))
 
 
+def words(permission: Permission) -> str:
+    """One line for whoever may not do it."""
+    return _("Your account may not %(act)s.") % {"act": _ACTS[permission]}
+
+
 def why_not(actor: Actor, permission: Permission | str, store: Store | str | None = None) -> str:
     """One line why the actor may not; empty when it may."""
     if allows(actor, permission, store):
         return ""
     act = _ACTS[Permission(permission)]
     if store is None:
-        return _("Your account may not %(act)s.") % {"act": act}
+        return words(Permission(permission))
     return _("Your account may not %(act)s in store %(store)s.") % {"act": act, "store": store}
 
 

@@ -16,7 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from stores.models import Store
+from stores.services.actor import rights_of
 from stores.services.definitions import StoreInfo, list_stores
+from stores.services.permissions import Permission
 from stores.services.pulse import Pulse, last_seen
 from stores.templatetags import words
 
@@ -124,10 +126,12 @@ def shell(context: template.Context) -> dict[str, Any]:
         "languages": languages_of(request),
         "themes": [{"value": value, "label": label, "icon": icon, "here": value == theme} for value, label, icon in THEMES],
     }
-    return shared | (_stores(context.get("store"), SECTIONS.get(route or "", "")) if shared["signed_in"] else {})
+    if user is None or not shared["signed_in"]:
+        return shared
+    return shared | _stores(context.get("store"), SECTIONS.get(route or "", ""), rights_of(user).has(Permission.AUDIT))
 
 
-def _stores(current: Store | None, section: str) -> dict[str, Any]:
+def _stores(current: Store | None, section: str, may_audit: bool) -> dict[str, Any]:
     infos = list_stores()
     main = next((info for info in infos if info.id == current.id), None) if current else None
     target = main or next((info for info in infos if info.default), None)
@@ -137,7 +141,7 @@ def _stores(current: Store | None, section: str) -> dict[str, Any]:
     return {
         "switch": entries,
         "current": next((entry for entry in entries if entry.here), None),
-        "pages": _pages(target, section),
+        "pages": _pages(target, section, may_audit),
         "find_url": reverse("stores:find") if target else "",
     }
 
@@ -159,7 +163,7 @@ def state_of(info: StoreInfo, pulse: Pulse | None) -> tuple[str, str]:
     return str(word), mark
 
 
-def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
+def _pages(target: StoreInfo | None, section: str, may_audit: bool) -> list[dict[str, Any]]:
     named: list[tuple[str, str, list[str]]] = [(_("Overview"), "overview", [])]
     if target:
         named += [(_("Store"), "store", [target.id]), (_("Keys"), "keys", [target.id]), (_("Purge"), "purge", [target.id])]
@@ -171,5 +175,5 @@ def _pages(target: StoreInfo | None, section: str) -> list[dict[str, Any]]:
         (_("3 a.m."), "help"),
         (_("Settings"), "settings"),
     )
-    named += [(label, name, []) for label, name in rest]
+    named += [(label, name, []) for label, name in rest if name != "audit" or may_audit]
     return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]

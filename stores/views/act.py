@@ -12,9 +12,10 @@ from django.views.decorators.http import require_POST
 
 from stores.errors import BadConfig
 from stores.services import relief
+from stores.services.permissions import Permission
 from stores.services.relief import Target
 from stores.services.trash_rows import kept_days
-from stores.views.common import actor_of, page, show
+from stores.views.common import actor_of, needs, page, show
 
 PAGES = {"limited": gettext_lazy("Who is limited now"), "spam": gettext_lazy("Spam filter")}
 """Pages that send keys here, and what they are called on the way back."""
@@ -22,6 +23,7 @@ PAGES = {"limited": gettext_lazy("Who is limited now"), "spam": gettext_lazy("Sp
 
 @require_POST
 @page
+@needs(Permission.EDIT, anywhere=True)
 def act(request: HttpRequest) -> HttpResponse:
     """A page of its own for an act that began in a list."""
     back = request.POST.get("back", "")

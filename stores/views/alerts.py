@@ -12,17 +12,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from stores.errors import BadConfig, NotSupported
 from stores.forms.alerts import AlertForm
 from stores.models.alert import AlertRule
-from stores.registry import visible_stores
+from stores.registry import seen_only, visible_stores
 from stores.services import alerts as service
 from stores.services.alert_checks import KINDS
-from stores.views.common import actor_of, go, page, posted, show
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, page, posted, show
 
 
 @require_safe
 @page
 def alerts(request: HttpRequest) -> HttpResponse:
     """All rules, what fires first."""
-    rules = sorted(AlertRule.objects.select_related("store"), key=lambda rule: (not rule.firing, rule.store_id or "", rule.kind))
+    visible = seen_only(AlertRule.objects.select_related("store"), "store_id")
+    rules = sorted(visible, key=lambda rule: (not rule.firing, rule.store_id or "", rule.kind))
     now = timezone.now()
     lines = [{"rule": rule, "info": KINDS[rule.kind], "muted": bool(rule.muted_until and rule.muted_until > now)} for rule in rules]
     context = {"lines": lines, "firing": sum(rule.firing for rule in rules), "mail": settings.KVADMIN_EMAIL}
@@ -32,6 +34,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
+@needs(Permission.CONFIGURE, anywhere=True)
 def alert(request: HttpRequest, rule_id: int | None = None) -> HttpResponse:
     """Add a rule, or change one."""
     rule = service.find(rule_id) if rule_id is not None else None

@@ -16,6 +16,7 @@ from stores.models import Store
 from stores.registry import find_store
 from stores.services import audit
 from stores.services.actor import PAGE, Actor
+from stores.services.permissions import Permission, require, require_somewhere
 
 P = ParamSpec("P")
 
@@ -78,6 +79,24 @@ def page(view: Callable[Concatenate[HttpRequest, P], HttpResponse]) -> Callable[
             return error_page(request, error)
 
     return inner
+
+
+def needs(permission: Permission, anywhere: bool = False) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Below `page` or `store_page`: for a page that is of no use without the permission, in its store, or in any with `anywhere`."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            store = args[0] if args and isinstance(args[0], Store) else None
+            if anywhere:
+                require_somewhere(actor_of(request), permission)
+            else:
+                require(actor_of(request), permission, store)
+            return view(request, *args, **kwargs)
+
+        return inner
+
+    return decorate
 
 
 def store_page(

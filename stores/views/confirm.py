@@ -32,7 +32,7 @@ def is_fresh(request: HttpRequest) -> bool:
     return bool(records) and time.time() - float(records[-1]["at"]) < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
-def confirmed(view: Callable[Concatenate[HttpRequest, P], HttpResponse]) -> Callable[..., HttpResponse]:
+def freshly_confirmed(view: Callable[Concatenate[HttpRequest, P], HttpResponse]) -> Callable[..., HttpResponse]:
     """A view that needs a fresh session, above `page` or `store_page`. Nothing is done before that; the way leads back to the page."""
 
     @wraps(view)

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 from stores.expressions.contexts import VARIABLES
 from stores.forms.console import EXPRESSION, SETTING, SIEVE_SCRIPT, ConsoleForm
 from stores.models import Store
+from stores.registry import visible_stores
 from stores.services import console as service
 from stores.services.lookup import Lookups
 from stores.stalwart_toml.parser import parse
@@ -28,7 +29,7 @@ def lookups(request: HttpRequest) -> HttpResponse:
     where = asked.get("context", "rcpt")
     initial = {"language": language, "context": where, "source": request.GET.get("source", ""), "version": _version()}
     form = ConsoleForm(request.POST or None, context=where if where in VARIABLES else "rcpt", language=language, initial=initial)
-    context = {"form": form, "language": language, "stores": Store.objects.filter(enabled=True).values_list("pk", flat=True)}
+    context = {"form": form, "language": language, "stores": visible_stores().filter(enabled=True).values_list("pk", flat=True)}
     if request.method != "POST":
         return show(request, TEMPLATE, context, fragment="console")
     if not form.is_valid():

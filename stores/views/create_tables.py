@@ -29,7 +29,7 @@ def create_tables(request: HttpRequest, store: Store) -> HttpResponse:
     try:
         created = table_setup.create(actor_of(request), store)
     except StoreError as error:
-        return show(request, TEMPLATE, context | {"problem": str(error)}, status=error.status)
+        return show(request, TEMPLATE, context | {"problem": error.said}, status=error.status)
     pulse.forget(store.pk)
     message = _("Created: %(tables)s.") % {"tables": ", ".join(created)} if created else _("The tables are there; nothing was done.")
     return go(request, f"{reverse('stores:store', args=[store.pk])}?checks=1#checks", message)

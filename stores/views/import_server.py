@@ -18,7 +18,8 @@ from stores.models import Errand, ErrandState
 from stores.registry import find_store
 from stores.services import errands, server_import
 from stores.services.importer import plan
-from stores.views.common import actor_of, go, page, show, wants_fragment
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, page, show, wants_fragment
 from stores.views.importer import START, keep, start_context
 
 ASKED = "import-server"
@@ -28,6 +29,7 @@ REMEMBERED = ("url", "user", "allow_private", "unchecked", "keep")
 @sensitive_post_parameters("secret")
 @require_POST
 @page
+@needs(Permission.CONFIGURE)
 def ask(request: HttpRequest) -> HttpResponse:
     """Have a server asked; the page that follows waits for the answer."""
     form = ServerForm(request.POST)
@@ -77,6 +79,7 @@ def _answered(request: HttpRequest, errand: Errand) -> HttpResponse:
 
 @require_POST
 @page
+@needs(Permission.CONFIGURE)
 def settings(request: HttpRequest) -> HttpResponse:
     """Read the server's settings out of a data store that is defined here."""
     form = SettingsForm(request.POST)

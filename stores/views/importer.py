@@ -23,10 +23,11 @@ from stores.models.fields import cipher
 from stores.services import definitions, errands, mailserver, server_objects
 from stores.services import importer as service
 from stores.services.http_lookups import HTTP
+from stores.services.permissions import Permission
 from stores.services.store_settings import fields_of
 from stores.stalwart_toml import ImportPlan, Mark, Severity, SourceLine
 from stores.types import CheckState
-from stores.views.common import actor_of, go, page, posted, show
+from stores.views.common import actor_of, go, needs, page, posted, show
 from stores.views.errands import answer_of
 
 START = "stores/import.html"
@@ -39,6 +40,7 @@ MOST_KEPT = 4 << 20
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
+@needs(Permission.CONFIGURE)
 def upload(request: HttpRequest) -> HttpResponse:
     """Step 1: the file or its text. Read at once, so that what is no configuration is refused here."""
     form = UploadForm(posted(request), request.FILES)
@@ -72,6 +74,7 @@ def start_context(
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
+@needs(Permission.CONFIGURE)
 def preview(request: HttpRequest) -> HttpResponse:
     """Steps 2 and 3: what it says line by line and what would be created; then creating what was chosen."""
     kept = waiting(request)
@@ -89,6 +92,7 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+@needs(Permission.CONFIGURE)
 def tried(request: HttpRequest, store_id: str) -> HttpResponse:
     """Whether a planned store answers; nothing is saved. One cell of the preview."""
     kept = waiting(request)

@@ -18,13 +18,15 @@ from stores.forms import edit as forms
 from stores.models import Store
 from stores.services import edit, lock_owner, trash
 from stores.services.browse import read_key
+from stores.services.permissions import Permission
 from stores.services.reveal import reveal
 from stores.services.rows import Row
 from stores.services.trash_rows import kept_days
 from stores.templatetags.kv_bytes import key_title, link_key
 from stores.texts import shown
 from stores.types import ABSENT, ANYTHING, KEEP, Expected, Kind
-from stores.views.common import actor_of, go, posted, show, store_page
+from stores.views.common import actor_of, go, needs, posted, show, store_page
+from stores.views.confirm import freshly_confirmed
 from stores.views.key_page import GONE, TEMPLATE, key_context, value_form
 
 Act = Callable[[Expected], Row]
@@ -55,6 +57,7 @@ def key_raw(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 
 @require_POST
+@freshly_confirmed
 @store_page
 def key_reveal(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """The page with what is hidden in clear, for whoever may see it. It is on record, and no cache keeps the answer."""
@@ -137,6 +140,7 @@ def key_delete(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @store_page
+@needs(Permission.EDIT)
 def key_new(request: HttpRequest, store: Store) -> HttpResponse:
     """Write a key that does not exist yet."""
     form = forms.NewKeyForm(posted(request), initial={"how": "never", "key": request.GET.get("key", "")})

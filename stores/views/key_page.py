@@ -116,7 +116,7 @@ def history(store: Store, row: Row) -> list[AuditEntry]:
 
 def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> dict[str, Any]:
     """Everything on the page; `bound` holds a form that was sent and refused."""
-    can: Abilities = abilities(store)
+    can: Abilities = abilities(store, actor_of(request))
     sent = request.POST.get("edit_as", "") if "value_form" in bound else ""
     ways = editors(row, sent or request.GET.get("edit", ""), sent)
     here = next((way.name for way in ways if way.here), "")

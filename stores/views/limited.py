@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from stores.keyclasses import CLASSES
 from stores.models import Store
-from stores.registry import find_store
+from stores.registry import find_store, visible_stores
 from stores.services import limited as service
 from stores.services.limited import LimitedNow
 from stores.services.relief import Target
@@ -35,7 +35,7 @@ def limited(request: HttpRequest) -> HttpResponse:
         "store_id": store_id,
         "going_on": bool(cursor),
         "classes": [(name, CLASSES[name].title) for name in service.CLASSES],
-        "stores": Store.objects.filter(enabled=True).exclude(type="static").values_list("pk", flat=True),
+        "stores": visible_stores().filter(enabled=True).exclude(type="static").values_list("pk", flat=True),
         "rows": rows_of(found),
         "full": sum(window.full for window in found.windows),
         "scanned": sum(counted.scanned for counted in found.stores),

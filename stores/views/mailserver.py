@@ -15,7 +15,8 @@ from stores.errors import BadConfig, StoreError
 from stores.forms.mailserver import MailServerForm, MaintainForm
 from stores.models import MailServer
 from stores.services import mailserver
-from stores.views.common import actor_of, go, page, show
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, page, show
 
 TEMPLATE = "stores/mailserver.html"
 
@@ -23,6 +24,7 @@ TEMPLATE = "stores/mailserver.html"
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
+@needs(Permission.CONFIGURE)
 def mail_server(request: HttpRequest) -> HttpResponse:
     """Shows and saves the definition; `do` tests it, forgets it, or has the server maintain a store."""
     at = mailserver.server()

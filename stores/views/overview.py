@@ -17,11 +17,13 @@ from django.views.decorators.http import require_POST, require_safe
 from stores.errors import Busy, NotSupported
 from stores.forms.keys import class_titles
 from stores.models import ACTIVE_STATES, AuditEntry, Census, Run, RunAction, RunState, Store
+from stores.registry import seen_only
 from stores.services import alerts, history, runs, schedules
 from stores.services import census as censuses
-from stores.services.actor import SCHEDULE
+from stores.services.actor import SCHEDULE, Actor
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.filters import CUSTOM
+from stores.services.permissions import Permission, allows, require_somewhere
 from stores.services.pulse import Pulse, ask_all
 from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
@@ -98,7 +100,11 @@ class Change:
     @property
     def dot(self) -> str:
         state = self.run.state if self.run else ""
-        return {RunState.DONE: "ok", RunState.FAILED: "bad", RunState.MISSED: "warn"}.get(RunState(state), "off") if state else "off"
+        return (
+            {RunState.DONE: "ok", RunState.FAILED: "bad", RunState.MISSED: "warn", RunState.STOPPED: "warn"}.get(RunState(state), "off")
+            if state
+            else "off"
+        )
 
 
 @login_not_required
@@ -113,14 +119,14 @@ def overview(request: HttpRequest) -> HttpResponse:
     lines = store_lines(infos, active)
     context = {
         "lines": lines,
-        "title": headline(lines),
+        "title": headline(lines) if lines or actor_of(request).rights.sight().whole else _("No store is open to you"),
         "troubled": [line for line in lines if line.dot in ("warn", "bad")],
         "totals": totals(lines),
         "sparks": any(len(line.points) > 1 for line in lines),
         "first_run": len(lines) <= 1,
         "active": active,
         "background": runs.background(),
-        "changes": changes(),
+        "changes": changes(actor_of(request)),
         "alerts": alerts.firing(),
     }
     return show(request, "stores/overview.html", context, fragment="overview")
@@ -131,8 +137,9 @@ def overview(request: HttpRequest) -> HttpResponse:
 def count_all(request: HttpRequest) -> HttpResponse:
     """Start a census of every store that can be asked."""
     started, actor = 0, actor_of(request)
+    require_somewhere(actor, Permission.PURGE)
     for info in list_stores():
-        if info.enabled and info.supported:
+        if info.enabled and info.supported and allows(actor, Permission.PURGE, info.store):
             try:
                 censuses.start(actor, info.store)
                 started += 1
@@ -227,11 +234,15 @@ def _change(past: Sequence[Census]) -> str:
     return f"{100 * grown.share:+.1f} % in a day".replace("-", "−")
 
 
-def changes() -> list[Change]:
-    """The newest acts, ended runs and growth steps, newest first; three queries. Counts by schedule are no news unless they fail."""
+def changes(actor: Actor) -> list[Change]:
+    """The newest acts, ended runs and growth steps that the actor may see, newest first; three queries.
+
+    Counts by schedule are no news unless they fail.
+    """
     quiet = Q(action=RunAction.CENSUS, started_by=SCHEDULE, state=RunState.DONE)
-    ended = Run.objects.filter(finished_at__isnull=False).exclude(quiet).order_by("-finished_at")[:CHANGES]
-    acts = AuditEntry.objects.filter(run=None)[:CHANGES]
+    ended = seen_only(Run.objects.filter(finished_at__isnull=False).exclude(quiet).order_by("-finished_at"), "store_name")[:CHANGES]
+    about = AuditEntry.objects.filter(run=None)
+    acts = (about if allows(actor, Permission.AUDIT) else seen_only(about.exclude(store_name=""), "store_name"))[:CHANGES]
     found = [Change(run.finished_at or run.created_at, run=run) for run in ended] + [Change(act.at, audit=act) for act in acts]
     found += [Change(census.at, steps=_jumps(census)) for census in history.recent_steps(timezone.now() - WEEK, CHANGES)]
     return sorted(found, key=lambda change: change.at, reverse=True)[:CHANGES]

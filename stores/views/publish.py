@@ -16,8 +16,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from stores.errors import BadConfig
 from stores.models import Store
 from stores.services import publishing
+from stores.services.permissions import Permission
 from stores.services.tokens import TooMany
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, needs, show, store_page
 
 TEMPLATE = "stores/publish.html"
 TYPES = {"list": "text/plain; charset=utf-8", "csv": "text/csv; charset=utf-8"}
@@ -25,6 +26,7 @@ TYPES = {"list": "text/plain; charset=utf-8", "csv": "text/csv; charset=utf-8"}
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @store_page
+@needs(Permission.CONFIGURE)
 def publish(request: HttpRequest, store: Store) -> HttpResponse:
     """GET lists the addresses; POST makes one and shows it, this once and never again."""
     context: dict[str, Any] = {"store": store, "why": publishing.why_not(store)}

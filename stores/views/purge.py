@@ -70,7 +70,7 @@ def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
     purges.start(actor_of(request), store, form.chosen, until=form.cleaned_data["until"])
     if request.headers.get("HX-Request"):
         return show(request, TEMPLATE, now_context(request, store), fragment="now")
-    return go(request, reverse("stores:purge", args=[store.pk]), _("A purge of %(store_pk)s has started.") % {"store_pk": store.pk})
+    return go(request, reverse("stores:purge", args=[store.pk]), _("A purge of %(store_id)s has started.") % {"store_id": store.pk})
 
 
 @require_POST
@@ -95,11 +95,11 @@ def schedule(request: HttpRequest, store: Store) -> HttpResponse:
 def _saved(store: Store) -> str:
     """What has been saved, in words."""
     if not store.purge_frequency:
-        return _("%(store_pk)s has no purge schedule any more.") % {"store_pk": store.pk}
+        return _("%(store_id)s has no purge schedule any more.") % {"store_id": store.pk}
     if store.purge_paused:
-        return _("The schedule of %(store_pk)s is saved and paused.") % {"store_pk": store.pk}
+        return _("The schedule of %(store_id)s is saved and paused.") % {"store_id": store.pk}
     words = schedules.describe(store.purge_frequency).words
-    return _("%(store_pk)s is purged %(words)s%(words_2)s.") % {"store_pk": store.pk, "words": words[0].lower(), "words_2": words[1:]}
+    return _("%(store_id)s is purged %(words)s%(words_2)s.") % {"store_id": store.pk, "words": words[0].lower(), "words_2": words[1:]}
 
 
 def saved_schedule(store: Store) -> dict[str, Any]:

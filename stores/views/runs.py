@@ -17,10 +17,12 @@ from stores.forms.lists import RunFilterForm
 from stores.models import Run, RunAction, RunState
 from stores.registry import find_store
 from stores.services import bulk_undo
+from stores.services import run_control
 from stores.services import runs as service
 from stores.services.aftercare import aftercare
 from stores.services.bulk_record import Record
 from stores.services.filters import KeyFilter
+from stores.services.permissions import Permission
 from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, go, page, show
 
@@ -58,24 +60,45 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 @require_POST
 @page
 def run_act(request: HttpRequest, run_id: UUID, act: str) -> HttpResponse:
-    """Cancel, pause or resume. What was done stays done."""
+    """Cancel, pause, resume, another pace, or go on with one that ended early. What was done stays done."""
     found = service.find(run_id)
-    acts = {"cancel": service.request_cancel, "pause": service.request_pause, "resume": service.resume}
-    if act not in acts:
-        raise BadConfig(_("A run can be cancelled, paused or resumed."))
-    found = acts[act](actor_of(request), found)
+    acts = {"cancel": service.request_cancel, "pause": service.request_pause, "resume": service.resume, "go-on": run_control.go_on}
+    if act == "pace":
+        found = run_control.change_pace(actor_of(request), found, _pace(request))
+    elif act in acts:
+        found = acts[act](actor_of(request), found)
+    else:
+        raise BadConfig(_("A run can be cancelled, paused, resumed, given another pace, or go on."))
     if request.headers.get("HX-Request"):
         return show(request, "stores/run.html", run_context(found), fragment="run")
     return go(request, reverse("stores:run", args=[found.pk]))
 
 
+def _pace(request: HttpRequest) -> Pace:
+    try:
+        return Pace(request.POST.get("pace", ""))
+    except ValueError:
+        raise BadConfig(_("A pace is gentle, normal or fast."), field="pace") from None
+
+
+@require_safe
+@page
+def run_log(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """The log and the course of a run as a text file."""
+    found = service.find(run_id)
+    headers = {"Content-Disposition": f'attachment; filename="run-{found.pk}.log"'}
+    return HttpResponse("\n".join(log_lines(found)) + "\n", content_type="text/plain; charset=utf-8", headers=headers)
+
+
 def run_context(run: Run) -> dict[str, Any]:
     """What the page of a run shows; for a bulk change also its scope, what it left, and what of it can be undone."""
-    context: dict[str, Any] = {"run": run, "store": run.store, "left": service.eta_seconds(run)}
+    context: dict[str, Any] = {"run": run, "store": run.store, "left": service.eta_seconds(run), "paces": PACES}
+    over = RunState(run.state).finished
+    context["goes_on"] = over and run_control.can_go_on(run)
+    context["run_permission"] = Permission.BULK if run.action == RunAction.BULK else Permission.PURGE
     if run.action != RunAction.BULK:
         return context | {"aftercare": aftercare(run) if RunState(run.state).finished else ""}
     record = Record.of(run)
-    over = RunState(run.state).finished
     query = run.params.get("filter")
     context |= {
         "record": record,

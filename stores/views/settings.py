@@ -16,7 +16,8 @@ from stores.models import Store
 from stores.registry import HIDDEN
 from stores.services import definitions, errands, pulse
 from stores.services.http_lookups import HTTP
-from stores.views.common import actor_of, go, page, posted, show, store_page
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, page, posted, show, store_page
 from stores.views.errands import answer_of
 
 FORM = "stores/store_form.html"
@@ -31,6 +32,7 @@ def settings(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+@needs(Permission.CONFIGURE)
 def store_add(request: HttpRequest) -> HttpResponse:
     """Choose what kind of store it is."""
     return show(request, "stores/store_add.html", {"types": type_choices()})
@@ -39,6 +41,7 @@ def store_add(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @page
+@needs(Permission.CONFIGURE)
 def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
     """Define a store of a type: test as often as needed, then create."""
     if type_name in HIDDEN:
@@ -58,7 +61,7 @@ def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
             return go(
                 request,
                 reverse("stores:store", args=[store.pk]),
-                _("%(store_pk)s is defined. Nothing was written into it.") % {"store_pk": store.pk},
+                _("%(store_id)s is defined. Nothing was written into it.") % {"store_id": store.pk},
             )
     return show(request, FORM, context, fragment="form", status=422)
 
@@ -66,6 +69,7 @@ def store_add_type(request: HttpRequest, type_name: str) -> HttpResponse:
 @sensitive_post_parameters()
 @require_http_methods(["GET", "HEAD", "POST"])
 @store_page
+@needs(Permission.CONFIGURE)
 def store_settings(request: HttpRequest, store: Store) -> HttpResponse:
     """Change a definition. Secrets come masked and stay as they are when they are not touched."""
     info = definitions.info(store)
@@ -87,7 +91,7 @@ def store_settings(request: HttpRequest, store: Store) -> HttpResponse:
             return go(
                 request,
                 reverse("stores:store-settings", args=[store.pk]),
-                _("The definition of %(store_pk)s is saved.") % {"store_pk": store.pk},
+                _("The definition of %(store_id)s is saved.") % {"store_id": store.pk},
             )
     return show(request, FORM, context, fragment="form", status=422)
 
@@ -135,11 +139,12 @@ def tested(request: HttpRequest, form: StoreForm) -> dict[str, Any]:
 def store_default(request: HttpRequest, store: Store) -> HttpResponse:
     """Make it the default lookup store."""
     definitions.set_default(actor_of(request), store)
-    return go(request, "stores:settings", _("%(store_pk)s is the default lookup store now.") % {"store_pk": store.pk})
+    return go(request, "stores:settings", _("%(store_id)s is the default lookup store now.") % {"store_id": store.pk})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @store_page
+@needs(Permission.CONFIGURE)
 def store_delete(request: HttpRequest, store: Store) -> HttpResponse:
     """Forget the definition; the store itself is not touched. The default asks for its follower."""
     is_default = definitions.default_id() == store.pk

@@ -17,10 +17,12 @@ from stores.models import Store
 from stores.services import leftovers as left
 from stores.services import scopes
 from stores.services import spam as service
+from stores.services.permissions import Permission
 from stores.services.relief import Target
 from stores.services.rows import Row
 from stores.services.trash_rows import kept_days
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, needs, show, store_page
+from stores.views.confirm import freshly_confirmed
 
 PARTS: Final = {
     "reputation": (gettext_lazy("Reputation"), "neutral", gettext_lazy("Make neutral")),
@@ -87,7 +89,9 @@ def leftovers(request: HttpRequest, store: Store) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@freshly_confirmed
 @store_page
+@needs(Permission.BULK)
 def remove_set(request: HttpRequest, store: Store, kind: str, what: str) -> HttpResponse:
     """A set of keys that is removed as one run: counted and sampled first, then started by what the preview gave."""
     scope = scopes.scope_of(store, kind, what)

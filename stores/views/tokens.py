@@ -13,11 +13,13 @@ from stores.errors import BadConfig
 from stores.forms.tokens import TokenForm
 from stores.services import tokens as service
 from stores.views.common import actor_of, go, page, show
+from stores.views.confirm import freshly_confirmed
 
 TEMPLATE = "stores/tokens.html"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@freshly_confirmed
 @page
 def tokens(request: HttpRequest) -> HttpResponse:
     """GET lists; POST makes one and shows its secret, this once and never again."""
@@ -46,6 +48,7 @@ def _made(request: HttpRequest, form: TokenForm) -> dict[str, Any]:
 
 
 @require_POST
+@freshly_confirmed
 @page
 def token_revoke(request: HttpRequest, token_id: int) -> HttpResponse:
     """End a token; what uses it gets 401 from now on."""

@@ -19,14 +19,14 @@ from stores.services import accounts, switches
 from stores.services.permissions import Permission, require
 from stores.services.rights import Role
 from stores.views.common import actor_of, go, page, posted, show
-from stores.views.confirm import confirmed
+from stores.views.confirm import freshly_confirmed
 
 LIST = "stores/users.html"
 ONE = "stores/user.html"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@confirmed
+@freshly_confirmed
 @page
 def users(request: HttpRequest) -> HttpResponse:
     """GET lists; POST makes an account and shows its first password, this once."""
@@ -47,7 +47,7 @@ def users(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@confirmed
+@freshly_confirmed
 @page
 def user(request: HttpRequest, user_id: int) -> HttpResponse:
     """One account: GET shows, POST saves role and grants."""
@@ -75,7 +75,7 @@ def _save(request: HttpRequest, info: accounts.Info, form: UserForm) -> None:
 
 
 @require_POST
-@confirmed
+@freshly_confirmed
 @page
 def user_act(request: HttpRequest, user_id: int, act: str) -> HttpResponse:
     """Switch on or off, a new password, no second factor any more, sessions ended."""
@@ -108,7 +108,7 @@ def _new_password(request: HttpRequest, secret: str, user_id: int) -> HttpRespon
 
 
 @require_POST
-@confirmed
+@freshly_confirmed
 @page
 def switches_save(request: HttpRequest) -> HttpResponse:
     """The switches of the whole installation."""

@@ -20,6 +20,7 @@ from stores.models import ApiToken, AuditEntry, Store, TrashEntry
 from stores.services import tokens
 from stores.services.actor import Actor
 from stores.services.keytokens import token_of
+from tests.accounts import sign_in
 from tests.fixtures_path import ROOT
 from tests.services.conftest import captured as captured
 from tests.services.conftest import memory as memory
@@ -302,7 +303,7 @@ def test_lookups_answer_as_stalwart_does(owner: Actor, memory: Store) -> None:
 
 
 def test_the_token_page_shows_a_secret_once(client: Client, owner: Actor, memory: Store, django_user_model: Any) -> None:
-    client.force_login(django_user_model.objects.get())
+    sign_in(client, django_user_model.objects.get())
     made = client.post(reverse("stores:tokens"), {"name": "monitor", "scopes": ["read"]})
     html = made.content.decode()
     assert "kva_" in html

@@ -12,14 +12,16 @@ from django.test import Client
 from django.utils import timezone
 
 from stores.backends.memory import MemoryBackend
-from stores.errors import BadConfig
+from stores.errors import BadConfig, Busy, NotSupported
 from stores.models import Run, RunAction, RunState, Store
-from stores.services import purge
+from stores.services import purge, run_control, runs
 from stores.services.actor import Actor
 from stores.services.aftercare import aftercare
 from stores.services.durations import next_time
+from stores.services.run_curve import Curve
 from stores.templatetags.kv_runs import run_result
-from tests.services.conftest import everything, plant
+from stores.types import Pace
+from tests.services.conftest import everything, new_memory, plant
 
 
 @pytest.mark.parametrize(
@@ -56,13 +58,63 @@ def test_a_purge_stops_at_its_time_and_the_next_one_does_the_rest(memory: Store,
     monkeypatch.setattr(MemoryBackend, "purge", late)
     monkeypatch.setattr("stores.services.purge.time.time", lambda: clock[0])
     run = purge.run_in_foreground(actor, memory, until=timezone.now() + timedelta(hours=1))
-    assert (run.state, run.error, 0 < run.removed < 5000) == (RunState.CANCELLED, "", True)
+    assert (run.state, run.error, 0 < run.removed < 5000) == (RunState.STOPPED, "", True)
     assert "stopped at its time" in run_result(run)
     assert "Stopped at the time that was set" in str(run.log)
     assert len(everything(memory)) == 5000 - run.removed
     monkeypatch.undo()
-    rest = purge.run_in_foreground(actor, memory)
-    assert (rest.state, run.removed + rest.removed) == (RunState.DONE, 5000)
+    with pytest.raises(NotSupported):
+        run_control.go_on(actor, purge.run_in_foreground(actor, new_memory("other")))
+    rest = purge.execute(run_control.go_on(actor, run).pk)
+    assert rest is not None
+    assert (rest.pk, rest.state, rest.removed, rest.error) == (run.pk, RunState.DONE, 5000, "")
+    with pytest.raises(NotSupported):
+        run_control.go_on(actor, rest)
+
+
+def test_going_on_waits_for_another_run(memory: Store, actor: Actor) -> None:
+    first = purge.start(actor, memory)
+    runs.request_cancel(actor, first)
+    Run.objects.filter(pk=first.pk).update(started_at=timezone.now())
+    purge.start(actor, memory)
+    first.refresh_from_db()
+    with pytest.raises(Busy):
+        run_control.go_on(actor, first)
+    first.refresh_from_db()
+    assert first.state == RunState.CANCELLED
+
+
+def test_another_pace_while_it_works(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5000):
+        plant(memory, b"k%05d" % number, b"v", int(time.time()) - 10)
+    monkeypatch.setattr("stores.services.leases.SAVE_SECONDS", 0.0)
+    real, paces = MemoryBackend.purge, []
+
+    def watched(self: MemoryBackend, now: int, pace: Pace, *rest: Any) -> Iterator[Any]:
+        paces.append(pace)
+        for step in real(self, now, pace, *rest):
+            yield step
+            if len(paces) == 1:
+                run_control.change_pace(actor, run, Pace.FAST)
+
+    monkeypatch.setattr(MemoryBackend, "purge", watched)
+    run = purge.start(actor, memory, Pace.GENTLE)
+    done = purge.execute(run.pk)
+    assert done is not None
+    assert (done.state, done.removed, done.pace, paces) == (RunState.DONE, 5000, "fast", [Pace.GENTLE, Pace.FAST])
+    assert "changed the pace to fast" in str(done.log)
+    with pytest.raises(NotSupported):
+        run_control.change_pace(actor, done, Pace.FAST)
+
+
+def test_the_course_of_a_run_stays_bounded() -> None:
+    curve = Curve([])
+    for number in range(1, 50_001):
+        curve.add(number / 10, number * 1000, float(number % 7))
+    assert 40 < len(curve.points) <= 120
+    assert [point[0] for point in curve.points] == sorted({point[0] for point in curve.points})
+    assert max(point[2] for point in curve.points) == 6.0
+    assert curve.points[-1][0] > 4900
 
 
 @pytest.mark.usefixtures("db")

@@ -15,6 +15,7 @@ from stores.models import Store
 from stores.services import definitions
 from stores.services.actor import Actor
 from stores.services.rights import EVERYTHING
+from tests.accounts import sign_in
 from tests.fixtures_path import FIXTURES
 from tests.services.conftest import new_memory
 
@@ -30,9 +31,7 @@ def _fresh_cache() -> None:
 def client(db: None, django_user_model: type) -> Client:
     """Signed in as ana."""
     user = django_user_model.objects.create_superuser("ana", password="correct horse")  # type: ignore[attr-defined]
-    client = Client()
-    client.force_login(user)
-    return client
+    return sign_in(Client(), user)
 
 
 @pytest.fixture
