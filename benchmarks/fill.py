@@ -42,8 +42,8 @@ def _row(source: random.Random, kind: str, number: int, now: int) -> Row:
     unique = number.to_bytes(4, "big")
     at = now - 1 - source.randrange(86400) if source.random() < 0.5 else now + 3600 + source.randrange(30 * 86400)
     if kind == "r":
-        subject = source.randbytes(28) + unique if source.random() < 0.4 else b"\xc0" + source.randbytes(3) + unique
-        key = bytes([0x06 if len(subject) == 32 else source.choice((2, 3, 5, 9))]) + subject + (at // 3600).to_bytes(8, "big")
+        byte, subject = _subject(source, number)
+        key = bytes([byte]) + subject + (at // 3600).to_bytes(8, "big")
         return key, bytes(8) + at.to_bytes(8, "big"), source.randrange(1, 60)
     if kind == "b":
         token = source.randbytes(source.randrange(0, 12)) + unique
@@ -55,9 +55,21 @@ def _row(source: random.Random, kind: str, number: int, now: int) -> Row:
     if kind == "t":
         return b"\x13" + f"{source.getrandbits(64):x}.{number}@{domain}".encode(), at.to_bytes(8, "big"), None
     if kind == "e":
-        key = bytes([source.choice((0x0C, 0x0D, 0x0E, 0x0F))]) + source.randbytes(4) + unique
+        byte = source.choice((0x0C, 0x0D, 0x0E, 0x0F))
+        text = f"{word}{number}@{domain}" if byte == 0x0D else f"{word}{number}.{domain}"
+        key = bytes([byte]) + (text.encode() if byte in (0x0D, 0x0E) else unique)
         return key, at.to_bytes(8, "big") + source.randbytes(12), None
     return f"vip/{word}{number}".encode(), NEVER + word.encode(), None
+
+
+def _subject(source: random.Random, number: int) -> tuple[int, bytes]:
+    """Class byte and subject of a rate limit: the hash of an SMTP limit, an IPv4 address, or a login; unique by the number."""
+    chance = source.random()
+    if chance < 0.4:
+        return 0x06, source.randbytes(28) + number.to_bytes(4, "big")
+    if chance < 0.9:
+        return source.choice((2, 3, 5, 9)), (number * 2_654_435_761 % (1 << 32)).to_bytes(4, "big")
+    return source.choice((2, 5)), f"{source.choice(_WORDS)}{number}@{source.choice(_DOMAINS)}".encode()
 
 
 def fill_sqlite(path: Path, data: Iterable[Row]) -> None:

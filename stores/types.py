@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, NewType
@@ -187,13 +187,92 @@ class CensusRow(NamedTuple):
     corrupt: bool = False
 
 
+class CensusGroup(NamedTuple):
+    """Rows that a server has counted together: same first byte, kind and bucket, and what else tells their class."""
+
+    byte: int
+    """First byte of the keys; -1 for the empty key."""
+    length: int
+    """Bytes of each key; 0 where groups are not told apart by it."""
+    window: bool
+    """Whether the keys end like those of a rate window; True where it does not matter."""
+    kind: Kind
+    bucket: int
+    """How many of the plan's edges are not above the expiry."""
+    rows: int
+    key_bytes: int
+    value_bytes: int
+    keys: bytes = b""
+    """All the keys, one after the other, where the plan wants to see them."""
+
+
+class CensusPair(NamedTuple):
+    """Keys of a counter class that have a number and a row of `m`; `rows` of them, told apart like a group."""
+
+    byte: int
+    length: int
+    window: bool
+    rows: int
+    keys: bytes = b""
+
+
+class CensusLink(NamedTuple):
+    """A number under a key that has a row in `m` too: what the row says of its expiry."""
+
+    key: bytes
+    expires_at: int | None
+    corrupt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CensusPlan:
+    """What a census has to see of keys, by their first byte, so that their classes are exact. From the key classes, for the engines.
+
+    Bytes in none of the sets belong to no class, whatever the rest of the key.
+    """
+
+    edges: tuple[bytes, ...]
+    """Ends of the buckets, 8 bytes each, ascending: 1, then one more than the end of each bucket, then never."""
+    lengths: frozenset[int]
+    """The length of the key decides."""
+    windows: frozenset[int]
+    """The length decides, and whether a rate window ends it."""
+    texts: frozenset[int]
+    """The text has to be looked at; it holds no control characters, so many can be looked at at once."""
+    keys: frozenset[int]
+    """The key has to be looked at."""
+    sent: frozenset[int]
+    """The keys are wanted: to look at them, or for the subject in them."""
+    counters: frozenset[int]
+    """Classes of counters: a number there normally has a row in `m`."""
+    uniform: Callable[[int, int, int, bool, bytes], bool]
+    """Whether keys belong to one class: how many, first byte, length (0: various), window, the keys joined (empty: not sent).
+
+    False for keys of no class that begin like those of a counter class.
+    """
+    smallest: Callable[[], int]
+    """Bytes that a row must have to be one of the largest so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class CensusSlice:
-    """A bounded step of a census: rows read, and where to go on."""
+    """A bounded step of a census: what was read, and where to go on.
+
+    A plain census has `rows` only. A survey may come with groups, pairs and links, and with a `block` of rows of `m` as they are
+    stored, key and row, which are not in `rows`; sizes of rows leave the number beside them out, which pairs and links add.
+    """
 
     rows: tuple[CensusRow, ...]
     position: str = ""
     progress: float | None = None
+    groups: tuple[CensusGroup, ...] = ()
+    pairs: tuple[CensusPair, ...] = ()
+    links: tuple[CensusLink, ...] = ()
+    block: Sequence[tuple[bytes, bytes]] = ()
+    large: tuple[tuple[int, bytes], ...] = ()
+    """Size and key of rows in `groups` that are large enough for the plan."""
+    numbers: bool = False
+    """Rows and groups are numbers without a row in `m`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
@@ -22,6 +23,7 @@ from stores.types import (
     ANYTHING,
     KEEP,
     Capabilities,
+    CensusPlan,
     CensusRow,
     CensusSlice,
     Check,
@@ -225,6 +227,23 @@ class Backend(ABC):
             if page.next is None:
                 return
             cursor = page.next
+
+    def census_parts(self, most: int = 1) -> list[str]:
+        """Up to so many parts that a survey can count side by side; together they are the store. A quick look at its ends."""
+        return ["*"]
+
+    def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
+        """A part of a census the cheapest way this store has; without a plan row by row.
+
+        The position of each slice is the part that is left then, empty at the end. A key that stays and is not written meanwhile
+        counts once. Stores that do not keep keys in order of their own may meet one twice, or not, if it is rewritten meanwhile.
+        """
+        for step in self.census(part[1:]):
+            yield replace(step, position=f"*{step.position}" if step.position else "")
+
+    def linked(self, first: int, numbered: bool) -> Iterator[CensusRow]:
+        """The rows of `m` with this first byte that have a number beside them, or that have none; for stores that count in groups."""
+        return iter(())
 
     # helpers
 

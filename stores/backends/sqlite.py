@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 from stores.backends.sql import NO_PARAMS, Answer, Execute, Params, Row
 from stores.backends.sqlite_errors import translate
-from stores.backends.sqlite_purge import WAIT_SECONDS, PurgeByRowId
+from stores.backends.sqlite_purge import WAIT_SECONDS
+from stores.backends.sqlite_survey import SurveyByRowId
 from stores.errors import BadConfig, StoreError, StoreRefused
 from stores.types import Capabilities, Check, CheckState, FieldType, Ping, SettingField
 
 
-class SQLiteBackend(PurgeByRowId):
+class SQLiteBackend(SurveyByRowId):
     """A database file in Stalwart's layout."""
 
     TYPE = "sqlite"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
 
+from stores.backends.base import Backend
 from stores.errors import CursorLost
 from stores.models import Census, Run, RunAction, Store
 from stores.services import history, runs
@@ -100,10 +102,16 @@ def _walked(store: Store, lease: Lease | None) -> Census | None:
     now = int(time.time())
     with opened(store) as backend:
         tally = Tally(store.effective_version, now, store_kind(backend.capabilities))
-        for step in backend.census():
-            tally.add(step.rows)
-            if lease is not None and _stopped(lease, tally, step.progress):
-                return None
+        plan = tally.plan()
+        parts = backend.census_parts()
+        for number, part in enumerate(parts):
+            for step in backend.survey(plan, part):
+                tally.take(step)
+                progress = None if step.progress is None else (number + step.progress) / len(parts)
+                if lease is not None and _stopped(lease, tally, progress):
+                    return None
+        if plan is not None:
+            tally.settle(partial(_size, backend), backend.linked)
     return Census(
         store=store,
         at=datetime.fromtimestamp(now, UTC),
@@ -114,6 +122,11 @@ def _walked(store: Store, lease: Lease | None) -> Census | None:
         classes=tally.classes(),
         details=tally.details(),
     )
+
+
+def _size(backend: Backend, key: bytes) -> int | None:
+    found = backend.get(key)
+    return None if found is None else found.size
 
 
 def _stopped(lease: Lease, tally: Tally, progress: float | None) -> bool:

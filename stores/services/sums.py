@@ -1,0 +1,40 @@
+"""Where each figure of a class stands in its list of sums."""
+
+from __future__ import annotations
+
+from typing import Final
+
+Slug = str | None
+"""Of a class; None for user keys."""
+
+BUCKETS: Final = (
+    ("under 1 min", 60),
+    ("under 5 min", 300),
+    ("under 1 h", 3600),
+    ("under 6 h", 6 * 3600),
+    ("under 1 d", 86400),
+    ("under 7 d", 7 * 86400),
+    ("under 30 d", 30 * 86400),
+    ("under 1 y", 365 * 86400),
+)
+"""Name and upper end in seconds from the time of counting. Before them comes "expired", after them "more" and "never"."""
+BUCKET_NAMES: Final = ("expired", *(name for name, _ in BUCKETS), "more", "never")
+
+SUMS: Final = ("keys", "counters", "locks", "key_bytes", "value_bytes", "never", "expired")
+KEYS, COUNTERS, LOCKS, KEY_BYTES, VALUE_BYTES, CORRUPT = range(6)
+GONE, GONE_BYTES = 6, 9
+"""Where the sums of what a purge would remove begin: values, counters, locks, bytes."""
+HISTOGRAM: Final = 10
+WIDTH: Final = HISTOGRAM + len(BUCKET_NAMES)
+NEVER_BUCKET: Final = WIDTH - 1
+
+
+def shown(sums: list[int]) -> dict[str, int]:
+    """A class's sums by name; never and expired are the ends of its histogram."""
+    names = dict(zip(SUMS, sums[: VALUE_BYTES + 1], strict=False))
+    return {**names, "never": sums[NEVER_BUCKET], "expired": sums[HISTOGRAM]}
+
+
+def gone(sums: list[int]) -> dict[str, int]:
+    """What a purge would remove, by name."""
+    return dict(zip(("values", "counters", "locks", "bytes"), sums, strict=True))
