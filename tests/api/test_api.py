@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -333,3 +334,18 @@ def test_every_route_asks_for_its_scope(route: Route, owner: Actor, memory: Stor
     assert answer.status_code == 403, (answer.status_code, answer.content)
     assert answer.json()["code"] in ("not-allowed", "forbidden")
     assert memory.pk in Store.objects.values_list("pk", flat=True)
+
+
+def test_the_page_of_the_api_is_for_signed_in_browsers_and_loads_nothing_from_elsewhere(
+    client: Client, owner: Actor, memory: Store, django_user_model: Any
+) -> None:
+    assert client.get("/api/v1/docs").status_code == 302
+    client.force_login(django_user_model.objects.get())
+    html = client.get("/api/v1/docs").content.decode()
+    for route in routes(schema()):
+        assert f">{route.path}</code>" in html
+    assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', html) == []
+    assert client.get("/api/v1/openapi.json").json()["openapi"].startswith("3.1")
+    assert client.get("/api/v1/nosuch").json()["code"] == "no-such-route"
+    refused = Client().delete("/api/v1/overview")
+    assert (refused.status_code, refused["Allow"], refused["Content-Type"]) == (405, "GET", "application/problem+json")
