@@ -50,6 +50,11 @@ _KNOWN: Final[dict[int, _Known]] = {
     **dict.fromkeys((1153, 1301), _TOO_LARGE),
     1040: (StoreUnavailable, "The server has no free connection.", "Raise max_connections, or try again later."),
     1203: (StoreUnavailable, "The login has no free connection.", "Raise max_user_connections, or try again later."),
+    1226: (
+        StoreUnavailable,
+        "The login has reached a limit that the server sets it: its connections, or its statements in an hour.",
+        "Raise MAX_USER_CONNECTIONS or the hourly limits of the login, or try again later.",
+    ),
     1205: (StoreUnavailable, "Another transaction holds this row.", "Try again in a moment."),
     1406: (BadConfig, "The key or the value is too long for the table.", "Shorten it."),
 }

@@ -42,7 +42,7 @@ _KNOWN: Final[dict[str, _Known]] = {
     "57014": (StoreUnavailable, "The server took longer than 5 s for one statement.", "Try again when it is less busy."),
     "53100": (StoreUnavailable, "The server's disk is full; nothing was written.", "Make room on it."),
     "53300": (StoreUnavailable, "The server has no free connection.", "Raise max_connections, or try again later."),
-    "57P01": (StoreUnavailable, "The server is being shut down.", "Try again when it is up."),
+    "57P01": (StoreUnavailable, "The server has ended the connection: it is shutting down, or an administrator ended it.", "Try again."),
     "57P02": (StoreUnavailable, "The server is restarting.", "Try again in a moment."),
     "57P03": (StoreUnavailable, "The server is starting up.", "Try again in a moment."),
     "54000": (BadConfig, "The key is too long for the server's index.", "Shorten the key."),

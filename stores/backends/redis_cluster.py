@@ -12,9 +12,18 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, ResponseError, SlotNotCoveredError, TryAgainError
 from redis.retry import Retry
 
-from stores.backends.redis_errors import not_applied
-from stores.backends.redis_link import Command, Link, Node, connection_arguments, pipelined, quiet_arguments, spare_eviction_order
-from stores.backends.redis_settings import RedisConfig
+from stores.backends.redis_errors import DriverError, not_applied
+from stores.backends.redis_link import (
+    Command,
+    Link,
+    Node,
+    connection_arguments,
+    pipelined,
+    quiet_arguments,
+    shared_limits,
+    spare_eviction_order,
+)
+from stores.backends.redis_settings import Address, RedisConfig
 
 _REDIRECTED = (AskError, TryAgainError, ClusterDownError)
 
@@ -32,6 +41,14 @@ class KeyedCluster(redis.RedisCluster):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.commands_parser: Any = _FirstKey()
+        manager: Any = self.nodes_manager
+        self._read_map = manager.initialize
+        manager.initialize = self._initialize
+
+    def _initialize(self, *arguments: Any, last_failed_node_name: str | None = None, **others: Any) -> None:
+        """Read the map of slots; not right after a node has failed: the driver would wait for every other node too, its time over."""
+        if last_failed_node_name is None:
+            self._read_map(*arguments, **others)
 
     def command(self, **arguments: Any) -> Any:
         """The table of commands that the constructor asks for: not needed, see `_FirstKey`."""
@@ -138,13 +155,37 @@ def key_of(command: Sequence[Any]) -> bytes:
 
 
 def open_cluster(config: RedisConfig) -> KeyedCluster:
-    """A cluster client; connects to the first node that answers. Raises driver errors."""
+    """A cluster client; reads the map of slots from the first node that answers. Raises driver errors."""
     node: Any = ClusterNode
+    first = _answering(config)
     return KeyedCluster(
-        startup_nodes=[node(address.host, address.port) for address in config.addresses],
+        startup_nodes=[node(address.host, address.port) for address in (first, *config.addresses)],
         require_full_coverage=False,
         redis_connect_func=spare_eviction_order,
         **{**connection_arguments(config, config.user, config.password), "retry": Retry(NoBackoff(), 0)},
         **config.tls_arguments(),
         **quiet_arguments(),
     )
+
+
+def _answering(config: RedisConfig) -> Address:
+    """The first address at which somebody answers. All of them together get the time that one call may take."""
+    arguments: dict[str, Any] = {
+        **connection_arguments(config, config.user, config.password),
+        **shared_limits(config),
+        **config.tls_arguments(),
+        **quiet_arguments(),
+    }
+    failed: Exception | None = None
+    for address in config.addresses:
+        with redis.Redis(host=address.host, port=address.port, **arguments) as client:
+            try:
+                client.ping()
+            except ResponseError:
+                return address
+            except DriverError as error:
+                failed = error
+            else:
+                return address
+    assert failed is not None
+    raise failed

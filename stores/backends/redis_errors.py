@@ -19,6 +19,8 @@ DriverError: Final = (driver.RedisError, driver.RedisClusterException, OSError)
 _COMMAND: Final = re.compile(r"the '([^']+)' command")
 _CODE: Final = re.compile(r"^(?:-|Error running script[^:]*: |@user_script:? ?\d*:? ?|user_script:\d+: )*")
 
+_DOWN_IN_SCRIPT: Final = "while the cluster is down"
+"""How a script's first command is refused; it has no code of its own."""
 _NOT_APPLIED_CODES: Final = frozenset({"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "MASTERDOWN"})
 _NOT_APPLIED: Final = (
     driver.BusyLoadingError,
@@ -33,7 +35,9 @@ _NOT_APPLIED: Final = (
 
 def not_applied(error: BaseException) -> bool:
     """Whether the servers said that nothing was done for a reason that may be over soon: a failover, a slot on the move, a start."""
-    return isinstance(error, _NOT_APPLIED) or code_of(error) in _NOT_APPLIED_CODES or "previous master is now a slave" in str(error)
+    if isinstance(error, _NOT_APPLIED) or code_of(error) in _NOT_APPLIED_CODES:
+        return True
+    return "previous master is now a slave" in str(error) or _DOWN_IN_SCRIPT in str(error)
 
 
 def connection_lost(error: BaseException) -> bool:
@@ -221,6 +225,10 @@ _RULES: Final[Sequence[tuple[Callable[[BaseException], bool], Make]]] = (
     (_is(driver.MasterDownError), _unavailable("Redis at {where} is a replica that has lost its primary.", "Check the primary.")),
     (
         _is(driver.ClusterDownError, driver.SlotNotCoveredError),
+        _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),
+    ),
+    (
+        _says(_DOWN_IN_SCRIPT),
         _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),
     ),
     (_is(driver.TryAgainError), _unavailable("The cluster at {where} is moving this key.", "Try again in a moment.")),

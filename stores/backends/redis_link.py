@@ -213,6 +213,12 @@ def connection_arguments(config: RedisConfig, user: str, password: str) -> dict[
     }
 
 
+def shared_limits(config: RedisConfig) -> dict[str, float]:
+    """Limits for asking several servers the same: together they get the time that one call may take."""
+    share = (config.connect_seconds + config.read_seconds) / len(config.addresses)
+    return {"socket_connect_timeout": min(config.connect_seconds, share), "socket_timeout": min(config.read_seconds, share)}
+
+
 def quiet_arguments() -> dict[str, Any]:
     """Leave out the driver's own chatter: library names, maintenance notices."""
     return {"driver_info": None, "maint_notifications_config": MaintNotificationsConfig(enabled=False)}

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from redis.sentinel import Sentinel
 
-from stores.backends.redis_link import PlainLink, connection_arguments, quiet_arguments, spare_eviction_order
+from stores.backends.redis_link import PlainLink, connection_arguments, quiet_arguments, shared_limits, spare_eviction_order
 from stores.backends.redis_settings import RedisConfig
 
 
@@ -45,6 +45,7 @@ def open_sentinel(config: RedisConfig) -> Sentinel:
     """A sentinel client that has connected to nothing yet. Data servers use TLS exactly when the sentinels' URLs do."""
     sentinels: dict[str, Any] = {
         **connection_arguments(config, config.sentinel_user, config.sentinel_password),
+        **shared_limits(config),
         **config.tls_arguments(),
         **quiet_arguments(),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from stores.errors import BadConfig, NotSupported, ReadOnly, StoreError, StoreRe
 from stores.types import CheckState
 from tests.servers import mariadb, postgresql
 from tests.servers.process import free_port
+from tests.servers.relay import Relay
 
 Server = postgresql.PostgreSQLServer | mariadb.MariaDBServer
 Open = Callable[..., SQLBackend]
@@ -471,49 +471,3 @@ def reader_of(server: Server, database: str, rights: str, table: str = "*") -> N
     else:
         statement(server, database, "CREATE OR REPLACE USER 'reader'@'%' IDENTIFIED BY 's3cret-reader'")
         statement(server, database, f"GRANT {rights} ON {database}.{table} TO 'reader'@'%'")
-
-
-class Relay:
-    """A loopback port that forwards to the server, and can fall silent or cut what is open."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-        self.silent = False
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.pairs: list[socket.socket] = []
-
-    def __enter__(self) -> Relay:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        self.listener.close()
-        self.cut()
-
-    def cut(self) -> None:
-        for end in self.pairs:
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self.target))
-            self.pairs += [client, server]
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
-
-    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                if not self.silent:
-                    sink.sendall(data)
-            sink.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return

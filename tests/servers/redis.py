@@ -140,10 +140,21 @@ class Cluster:
 
     SLOTS = 16384
 
-    def __init__(self, flavour: str = "valkey", primaries: int = 3, replicas: int = 0, spare: int = 0, timeout_ms: int = 1000) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", str(timeout_ms)]
+    def __init__(
+        self,
+        flavour: str = "valkey",
+        primaries: int = 3,
+        replicas: int = 0,
+        spare: int = 0,
+        timeout_ms: int = 1000,
+        password: str = "",
+        more: Sequence[str] = (),
+    ) -> None:
+        """`more`: further options of every node."""
+        options = [*more, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", str(timeout_ms)]
         options += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
-        self.nodes = [RedisServer(flavour, *options) for _ in range(primaries * (1 + replicas) + spare)]
+        options += ["--masterauth", password] if password else []
+        self.nodes = [RedisServer(flavour, *options, password=password) for _ in range(primaries * (1 + replicas) + spare)]
         self.primaries = self.nodes[:primaries]
         self.replicas = self.nodes[primaries : primaries * (1 + replicas)]
         self.spares = self.nodes[primaries * (1 + replicas) :]
@@ -233,11 +244,18 @@ class SentinelSet:
     """A primary, replicas and three sentinels that watch them under `service`."""
 
     def __init__(
-        self, flavour: str = "valkey", replicas: int = 1, service: str = "mymaster", password: str = "", sentinel_password: str = ""
+        self,
+        flavour: str = "valkey",
+        replicas: int = 1,
+        service: str = "mymaster",
+        password: str = "",
+        sentinel_password: str = "",
+        more: Sequence[str] = (),
     ) -> None:
+        """`more`: further options of the data servers."""
         self.service, self.password, self.sentinel_password = service, password, sentinel_password
         auth = ["--masterauth", password] if password else []
-        common = ["--repl-diskless-sync-delay", "0", *auth]
+        common = ["--repl-diskless-sync-delay", "0", *auth, *more]
         self.primary = RedisServer(flavour, *common, password=password)
         self.replicas = [
             RedisServer(flavour, *common, "--replicaof", f"127.0.0.1 {self.primary.port}", password=password) for _ in range(replicas)
