@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.fixtures_path import ROOT
@@ -26,6 +27,8 @@ def test_definitions_and_the_audit_are_kept_in_every_database(tmp_path: Path, ki
     settings = {**own, "KVADMIN_DATA_DIR": str(tmp_path / "data")}
     migrated = manage("migrate", "--verbosity", "0", **settings)
     assert migrated.returncode == 0, migrated.stderr
+    if kind == "postgresql":
+        assert byte_order_of_keys(own["KVADMIN_DATABASE_URL"]) == "C"
     complete = manage("migrate", "--check", **settings)
     assert complete.returncode == 0, complete.stdout + complete.stderr
     added = manage("store-add", "memstore", "--type", "redis", "--set", "urls=redis://:of-the-store@127.0.0.1:1/0", "--default", **settings)
@@ -45,6 +48,14 @@ def test_definitions_and_the_audit_are_kept_in_every_database(tmp_path: Path, ki
     assert "of-the-store" not in listed.stdout
     assert (tmp_path / "data" / "kvadmin.sqlite3").exists() is (kind == "sqlite")
     processes_that_write_the_audit_at_once_make_one_chain(kind, settings)
+
+
+def byte_order_of_keys(url: str) -> object:
+    with psycopg.connect(url) as connection:
+        sql = "SELECT collation_name FROM information_schema.columns WHERE table_name = 'stores_staticentry' AND column_name = 'key'"
+        row = connection.execute(sql).fetchone()
+        assert row is not None
+        return row[0]
 
 
 def processes_that_write_the_audit_at_once_make_one_chain(kind: str, settings: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from stores.backends.httpfetch import fetch
-from stores.backends.readonly import ReadOnlyTable
+from stores.backends.readonly import MemoryRows, ReadOnlyTable, Rows
 from stores.codecs.httplists import parse_options
 from stores.codecs.staticlookup import Typed
 from stores.errors import StoreError, StoreUnavailable
@@ -63,27 +63,29 @@ class HttpBackend(ReadOnlyTable):
         settings: Mapping[str, str],
         *,
         entries: Iterable[tuple[str, str]] = (),
+        rows: Rows | None = None,
         fetched_at: float | None = None,
         version: str = "",
         clock: Clock = time.time,
     ) -> None:
-        """`entries`: key and value of the copy, an empty value means 1; `fetched_at`: Unix seconds of it, None when not known.
+        """`entries`, or `rows` that are read only as far as they are asked for: key and value of the copy, an empty value means 1.
+
+        `fetched_at`: Unix seconds of it, None when not known.
 
         Without entries and time nothing has been fetched yet. Raises BadConfig that names the option.
         """
-        super().__init__(settings, entries=entries, version=version, clock=clock)
+        super().__init__(settings, MemoryRows(entries) if rows is None else rows, version=version, clock=clock)
         self.options = parse_options(settings)
         self.fetched_at = fetched_at
-        self._values = dict(self.entries)
 
     @property
     def fetched(self) -> bool:
         """Whether there is a copy, be it an empty one."""
-        return bool(self.entries) or self.fetched_at is not None
+        return self.fetched_at is not None or bool(self.rows.page(b"", None, 1))
 
     def answer(self, text: str) -> Typed | None:
-        value = self._values.get(text)
-        return value if value is None else value or 1
+        value = self.rows.get(text.encode(errors="replace"))
+        return None if value is None else value.decode() or 1
 
     def ping(self) -> Ping:
         """Always at once: the copy is here. Raises StoreUnavailable before the first fetch."""
@@ -107,7 +109,7 @@ class HttpBackend(ReadOnlyTable):
         if not self.fetched:
             return Check("Copy", CheckState.WARN, "No copy has been fetched yet.", "Fetch it now, or wait for the next refresh.")
         age = "" if self.fetched_at is None else f", {max(0, self.clock() - self.fetched_at) / 3600:.1f} hours old"
-        return Check("Copy", CheckState.OK, f"{len(self._values)} entries{age}.")
+        return Check("Copy", CheckState.OK, f"{self.rows.count()[0]} entries{age}.")
 
     def get(self, key: bytes) -> Entry | None:
         self._require_copy()

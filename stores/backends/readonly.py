@@ -1,9 +1,9 @@
-"""What static and HTTP lookups share: a small table in memory that can be shown but not written.
+"""What static and HTTP lookups share: a table that can be shown but not written.
 
 Settings: those of the subclass.
 Capabilities: reading only, in byte order of the keys.
 Differences from Stalwart: rows are shown as they are configured; only the verbs with Stalwart's names type and match them.
-Limits: the whole table is held in memory.
+Limits: those of the rows that are handed in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, Protocol
 
 from stores.backends.base import Backend, IsLock
 from stores.codecs.cursors import cursor_after, start_after
@@ -36,19 +36,55 @@ from stores.types import (
 )
 
 
+class Rows(Protocol):
+    """The rows of a table in byte order of their keys."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under exactly this key."""
+
+    def page(self, start: bytes, end: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """The next rows from `start` on, before `end`."""
+
+    def count(self, start: bytes = b"", end: bytes | None = None, at_most: int | None = None) -> tuple[int, bool]:
+        """Number of rows and whether it is exact; may stop after `at_most`."""
+
+    def size(self) -> int | None:
+        """Bytes of keys and values, None where that is not cheap."""
+
+
+class MemoryRows:
+    """Rows that are all at hand."""
+
+    def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
+        self._rows = sorted((key.encode(), value.encode()) for key, value in dict(entries).items())
+
+    def get(self, key: bytes) -> bytes | None:
+        at = bisect_left(self._rows, (key,))
+        return self._rows[at][1] if at < len(self._rows) and self._rows[at][0] == key else None
+
+    def page(self, start: bytes, end: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        at, stop = bisect_left(self._rows, (start,)), self._stop(end)
+        return self._rows[at : min(stop, at + limit)]
+
+    def count(self, start: bytes = b"", end: bytes | None = None, at_most: int | None = None) -> tuple[int, bool]:
+        return max(0, self._stop(end) - bisect_left(self._rows, (start,))), True
+
+    def size(self) -> int | None:
+        return sum(len(key) + len(value) for key, value in self._rows)
+
+    def _stop(self, end: bytes | None) -> int:
+        return len(self._rows) if end is None else bisect_left(self._rows, (end,))
+
+
 class ReadOnlyTable(Backend):
-    """Configured texts under configured keys. Opens nothing, so nothing can fail after the constructor."""
+    """Configured texts under configured keys. Opens nothing by itself."""
 
     WHY_READ_ONLY: ClassVar[str]
     WHY_NO_PURGE: ClassVar[str]
 
-    def __init__(
-        self, settings: Mapping[str, str], *, entries: Iterable[tuple[str, str]] = (), version: str = "", clock: Clock = time.time
-    ) -> None:
-        """`entries`: config key and raw value, in the order of their definition."""
+    def __init__(self, settings: Mapping[str, str], rows: Rows, *, version: str = "", clock: Clock = time.time) -> None:
         super().__init__(settings, version=version, clock=clock)
-        self.entries = tuple(entries)
-        self._rows = sorted((key.encode(), value.encode()) for key, value in dict(self.entries).items())
+        self.rows = rows
 
     @property
     def capabilities(self) -> Capabilities:
@@ -75,23 +111,20 @@ class ReadOnlyTable(Backend):
 
     def get(self, key: bytes) -> Entry | None:
         """The entry configured under exactly this key; a pattern is found under its own text."""
-        at = bisect_left(self._rows, (key,))
-        return _entry(*self._rows[at]) if at < len(self._rows) and self._rows[at][0] == key else None
+        value = self.rows.get(key)
+        return None if value is None else _entry(key, value)
 
     def scan(self, keys: KeyRange = ALL_KEYS, cursor: Cursor | None = None, limit: int = 100) -> Page:
-        at = bisect_left(self._rows, (start_after(cursor, keys),))
-        end = len(self._rows) if keys.end is None else bisect_left(self._rows, (keys.end,))
-        shown = self._rows[at : min(end, at + limit)]
-        more = at + limit < end
+        shown = self.rows.page(start_after(cursor, keys), keys.end, limit + 1)
+        more = len(shown) > limit
+        shown = shown[:limit]
         return Page(tuple(_entry(*row) for row in shown), cursor_after(shown[-1][0]) if more else None)
 
     def count(self, keys: KeyRange = ALL_KEYS, at_most: int = 10_000) -> tuple[int, bool]:
-        """Always exact: the table is in memory."""
-        end = len(self._rows) if keys.end is None else bisect_left(self._rows, (keys.end,))
-        return max(0, end - bisect_left(self._rows, (keys.start,))), True
+        return self.rows.count(keys.start, keys.end, at_most)
 
-    def size_bytes(self) -> int:
-        return sum(len(key) + len(value) for key, value in self._rows)
+    def size_bytes(self) -> int | None:
+        return self.rows.size()
 
     # Stalwart's reads
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from stores.backends.readonly import ReadOnlyTable
+from stores.backends.readonly import MemoryRows, ReadOnlyTable
 from stores.codecs.staticlookup import StaticAnswer, StaticTable, Typed
 from stores.errors import BadConfig
 from stores.types import Check, CheckState, Clock, Ping
@@ -30,7 +30,8 @@ class StaticBackend(ReadOnlyTable):
         self, settings: Mapping[str, str], *, entries: Iterable[tuple[str, str]] = (), version: str = "", clock: Clock = time.time
     ) -> None:
         """Raises BadConfig for an empty key, which the server refuses too."""
-        super().__init__(settings, entries=entries, version=version, clock=clock)
+        self.entries = tuple(entries)
+        super().__init__(settings, MemoryRows(self.entries), version=version, clock=clock)
         if any(not key for key, _ in self.entries):
             raise BadConfig("An entry has no key.", "Give every entry a key.", field="entries")
         self._table = StaticTable(dict(self.entries).items(), version)
@@ -48,4 +49,4 @@ class StaticBackend(ReadOnlyTable):
     def check(self) -> list[Check]:
         if not self.entries:
             return [Check("entries", CheckState.WARN, "The store has no entries: every lookup finds nothing.", "Add entries.")]
-        return [Check("entries", CheckState.OK, f"{len(self._rows)} entries, {self._table.globs} of them patterns.")]
+        return [Check("entries", CheckState.OK, f"{self.rows.count()[0]} entries, {self._table.globs} of them patterns.")]

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
+
+from stores.texts import say
 
 Typed = int | float | str
 """What a lookup answers: an integer, a float or text."""
+
+CONSULTED: Final[Mapping[str, str]] = {
+    "trusted-domains": say("domains it trusts in the spam filter"),
+    "url-redirectors": say("redirectors in the spam filter"),
+    "spam-traps": say("spam traps"),
+    "blocked-domains": say("senders it refuses at MAIL FROM"),
+}
+"""Static stores that Stalwart itself asks -> what for."""
+_ONLY_OLD: Final = frozenset({"spam-traps"})
+"""Asked up to 0.11."""
 
 _GLOB_SIGN = re.compile(r"(?<!\\)[*?]")
 _TOKEN = re.compile(r"\\(.)|(\*+)|(\?)|([^\\])", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?", re.ASCII)
 _I64 = range(-(1 << 63), 1 << 63)
+
+
+def consulted_for(store_id: str, version: str) -> str:
+    """What the server itself asks a store of this id for; empty when it does not."""
+    if store_id in _ONLY_OLD and version not in ("", "0.10", "0.11"):
+        return ""
+    return CONSULTED.get(store_id, "")
 
 
 def typed(raw: str) -> Typed:

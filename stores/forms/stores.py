@@ -9,6 +9,7 @@ from typing import Any, Final
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from stores.codecs.staticlookup import CONSULTED
 from stores.errors import BadConfig, NotSupported
 from stores.forms.base import StyledForm, style
 from stores.forms.entries import from_lines, to_lines
@@ -74,6 +75,8 @@ class StoreForm(StyledForm):
             self.fields[PREFIX + name] = setting_field(setting)
         if type_name == STATIC:
             self.fields["entries"] = entries_field()
+            known = _("As Stalwart names it. Of these it asks some by itself: %(ids)s.")
+            self.fields["id"].help_text = known % {"ids": ", ".join(CONSULTED)}
         for field in ("id", "make_default") if store else ("enabled",):
             del self.fields[field]
         for bound in self.fields.values():

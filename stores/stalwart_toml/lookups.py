@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from stores.codecs.staticlookup import CONSULTED
 from stores.stalwart_toml.draft import Draft
 from stores.stalwart_toml.options import has_macro, options_of
 from stores.stalwart_toml.plan import PlannedStore, Severity
 
 MAX_STATIC_KEY: Final = 512
-CONSULTED: Final = {
-    "trusted-domains": "domains it trusts in the spam filter",
-    "url-redirectors": "redirectors in the spam filter",
-    "spam-traps": "spam traps",
-    "blocked-domains": "senders it refuses at MAIL FROM",
-}
-"""Static stores that Stalwart itself asks."""
 
 
 def add_static(draft: Draft) -> None:

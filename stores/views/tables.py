@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from stores.codecs.staticlookup import StaticAnswer
+from stores.codecs.staticlookup import StaticAnswer, consulted_for
 from stores.errors import StoreError
 from stores.models import Store
 from stores.services import http_lookups, static_tests
-from stores.views.common import actor_of, go, store_page
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, store_page
 
 MOST_SHADOWED = 20
 
@@ -41,7 +42,13 @@ def cards(request: HttpRequest, store: Store) -> dict[str, Any]:
     """Empty for stores that are no tables."""
     if store.type not in static_tests.TYPES:
         return {}
-    return {"tester": _asked(request, store), "copy": http_lookups.state(store), "fetches": store.type == http_lookups.HTTP}
+    return {
+        "tester": _asked(request, store),
+        "copy": http_lookups.state(store),
+        "fetches": store.type == http_lookups.HTTP,
+        "consulted": consulted_for(store.pk, store.effective_version),
+        "overwritten": store.pk.lower().startswith("stwt_"),
+    }
 
 
 def _asked(request: HttpRequest, store: Store) -> Tester:
@@ -57,6 +64,7 @@ def _asked(request: HttpRequest, store: Store) -> Tester:
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def fetch(request: HttpRequest, store: Store) -> HttpResponse:
     """Have the list fetched by a worker; the page never waits for it."""
     http_lookups.request_fetch(actor_of(request), store)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stores.backends.static import StaticBackend
-from stores.codecs.staticlookup import as_text, compile_glob, escape, is_glob, plain, typed
+from stores.codecs.staticlookup import as_text, compile_glob, consulted_for, escape, is_glob, plain, typed
 from stores.errors import BadConfig, CursorLost, NotSupported, ReadOnly
 from stores.types import ALL_KEYS, Cursor, Entry, KeyRange, Kind
 
@@ -199,3 +199,8 @@ def test_a_store_without_entries_says_so_and_an_empty_key_is_refused() -> None:
     with pytest.raises(BadConfig) as caught:
         static(("", "1"))
     assert caught.value.field == "entries"
+
+
+def test_the_stores_that_the_server_asks_by_itself() -> None:
+    assert consulted_for("trusted-domains", "0.15") == "domains it trusts in the spam filter"
+    assert consulted_for("spam-traps", "0.11") and not consulted_for("spam-traps", "0.15") and not consulted_for("vip", "0.11")

@@ -63,3 +63,11 @@ def test_only_lists_are_fetched(client: Client, hosts: Store) -> None:
     response = client.post(reverse("stores:fetch", args=["hosts"]))
     assert response.status_code >= 400
     assert "there is no list to fetch" in text_of(response)
+
+
+def test_a_store_that_the_server_asks_by_itself_says_so(client: Client) -> None:
+    definitions.create_store(ACTOR, id="trusted-domains", type="static", settings={}, entries=[("a.example", "1")])
+    assert "The server itself asks trusted-domains: domains it trusts in the spam filter." in text_of(
+        client.get("/stores/trusted-domains/")
+    )
+    assert "blocked-domains" in text_of(client.get("/stores/add/static/"))
