@@ -46,6 +46,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @page
+@needs(Permission.CONFIGURE)
 def asked(request: HttpRequest, errand_id: UUID) -> HttpResponse:
     """Waits for a server's answer: then the preview, or the form with what is wrong at its field."""
     errand = errands.find(actor_of(request), errand_id)
