@@ -38,6 +38,7 @@ from stores.views import (
     store,
     tables,
     tokens,
+    tour,
     trash,
     users,
 )
@@ -76,6 +77,7 @@ urlpatterns = [
     path("account/confirm/elsewhere/", confirm.elsewhere, name="confirm-elsewhere"),
     path("theme/", account.theme, name="theme"),
     path("language/", account.language, name="language"),
+    path("tour/", tour.tour, name="tour"),
     path("count/", overview.count_all, name="count-all"),
     path("find/", find.find, name="find"),
     path("3am/", help.help_page, name="help"),
@@ -86,6 +88,7 @@ urlpatterns = [
     path("runs/", runs.runs, name="runs"),
     path("runs/<uuid:run_id>/", runs.run, name="run"),
     path("runs/<uuid:run_id>/receipt/", bulk_run.run_receipt, name="run-receipt"),
+    path("runs/<uuid:run_id>/log/", runs.run_log, name="run-log"),
     path("runs/<uuid:run_id>/undo/", bulk_run.run_undo, name="run-undo"),
     path("runs/<uuid:run_id>/<slug:act>/", runs.run_act, name="run-act"),
     path("lookups/", console.lookups, name="lookups"),

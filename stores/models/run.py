@@ -13,6 +13,8 @@ class RunAction(models.TextChoices):
     PURGE = "purge"
     CENSUS = "census"
     BULK = "bulk"
+    CARE = "care"
+    """What a database needs after many of its rows have gone."""
 
 
 class RunState(models.TextChoices):
@@ -22,6 +24,7 @@ class RunState(models.TextChoices):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STOPPED = "stopped", "stopped at its deadline"
     MISSED = "missed"
 
     @property
@@ -70,6 +73,8 @@ class Run(models.Model):
     """Working time, pauses between slices included."""
     longest_ms = models.FloatField(default=0)
     """The longest single transaction: what the mail server may have felt."""
+    points = models.JSONField(default=list)
+    """The run's course, as `services/run_curve.py` has it; bounded."""
     error = models.TextField(blank=True)
     log = models.JSONField(default=list)
     """Lines [unix seconds, text], bounded."""

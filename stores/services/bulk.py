@@ -177,7 +177,6 @@ class _Work:
         self.lease = lease
         self.run = lease.run
         self.change = Change.from_params(self.run.params)
-        self.pace = Pace(self.run.pace)
         self.record = Record.of(self.run)
         self.actor = actor
         self.on_progress = on_progress
@@ -268,10 +267,10 @@ class _Work:
         self.lease.add(step, took * 1000, save=False)
         self._save()
         if took:
-            self.size = max(1, min(LARGEST, round(self.size * min(2.0, CHUNK_SECONDS[self.pace] / max(took, 0.001)))))
+            self.size = max(1, min(LARGEST, round(self.size * min(2.0, CHUNK_SECONDS[Pace(self.run.pace)] / max(took, 0.001)))))
             if self.on_progress is not None:
                 self.on_progress(self.run)
-            self.lease.wait(pause_after(self.pace, took))
+            self.lease.wait(pause_after(Pace(self.run.pace), took))
 
     def _progress(self) -> float | None:
         if not self.expected:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from stores import keyclasses
 from stores.errors import StoreError, StoreUnavailable, UnknownStore
 from stores.models import Run, RunState, Store
+from stores.services.run_curve import Curve
 from stores.services.runs import LOG_LINES, MAX_ATTEMPTS
 from stores.types import PurgeSlice
 
@@ -34,6 +35,9 @@ class Lease:
         self.foreground = foreground
         self.cancel = run.cancel_requested
         self.pause = False
+        self.late = False
+        """Set by work that ends at its deadline."""
+        self.curve = Curve(list(run.points))
         self._began = self._saved = time.monotonic()
         self._before = run.seconds
         self._lines: list[list[object]] = []
@@ -47,8 +51,8 @@ class Lease:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked to cancel or pause."""
-        return self.cancel or self.pause
+        """Whether somebody asked to cancel or pause, or the deadline has come."""
+        return self.cancel or self.pause or self.late
 
     def add(self, step: PurgeSlice, milliseconds: float, *, save: bool = True) -> None:
         """Count a committed slice; saved now and then, unless the caller does that."""
@@ -63,6 +67,8 @@ class Lease:
         run.longest_ms = max(run.longest_ms, milliseconds)
         if step.progress is not None:
             run.progress = step.progress
+        self.curve.add(self._before + time.monotonic() - self._began, run.scanned, milliseconds)
+        run.points = self.curve.points
         for key in step.corrupt_keys:
             self.log(f"Malformed row, left as it is: {key_text(key, self.store.effective_version)}")
         if save:
@@ -76,8 +82,8 @@ class Lease:
         self._saved = now
         self.run.seconds = self._before + now - self._began
         self._update(heartbeat_at=timezone.now())
-        wishes = Run.objects.filter(pk=self.run.pk).values_list("cancel_requested", "pause_requested").first()
-        self.cancel, self.pause = wishes or (True, False)
+        wishes = Run.objects.filter(pk=self.run.pk).values_list("cancel_requested", "pause_requested", "pace").first()
+        self.cancel, self.pause, self.run.pace = wishes or (True, False, self.run.pace)
 
     def wait(self, seconds: float) -> None:
         """Leave the store alone for a while, seeing wishes meanwhile."""
@@ -120,6 +126,8 @@ class Lease:
     def _end_well(self) -> None:
         if self.cancel:
             self._finish(RunState.CANCELLED)
+        elif self.late:
+            self._finish(RunState.STOPPED)
         elif self.pause:
             self._update(state=RunState.PAUSED, heartbeat_at=timezone.now())
         else:
@@ -144,7 +152,20 @@ class Lease:
             raise LostRun(str(run.pk))
 
 
-_COUNTS: Final = ("scanned", "values", "counters", "locks", "corrupt", "bytes", "position", "longest_ms", "progress", "seconds", "params")
+_COUNTS: Final = (
+    "scanned",
+    "values",
+    "counters",
+    "locks",
+    "corrupt",
+    "bytes",
+    "position",
+    "longest_ms",
+    "progress",
+    "seconds",
+    "params",
+    "points",
+)
 
 
 def key_text(key: bytes, version: str) -> str:

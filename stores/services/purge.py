@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.utils import timezone
@@ -23,7 +23,7 @@ from stores.services.leases import Lease
 from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, overdue, record_missed, slot_id
 from stores.texts import say
-from stores.types import Pace
+from stores.types import Pace, PurgeSlice
 
 Progress = Callable[[Run], None]
 
@@ -171,15 +171,18 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
     store, run = lease.store, lease.run
     access.require_writable(store)
     version = store.effective_version
+    until = run.params.get("until")
     with access.opened(store) as backend:
         access.require(store, backend, "purges")
-        pace = Pace(run.pace)
-        steps = backend.purge(_began(run), pace, run.position, lambda key: keyclasses.is_lock(key, version))
-        until = run.params.get("until")
+        pace, steps = "", cast(Iterator[PurgeSlice], iter(()))
         while not lease.stopped:
             if until is not None and time.time() >= until:
-                _stop_at_deadline(lease)
+                lease.late = True
+                lease.log(say("Stopped at the time that was set; what is left waits for the next purge."))
                 break
+            if run.pace != pace:
+                pace = run.pace
+                steps = backend.purge(_began(run), Pace(pace), run.position, lambda key: keyclasses.is_lock(key, version))
             began = time.monotonic()
             step = next(steps, None)
             if step is None:
@@ -188,20 +191,13 @@ def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
             lease.add(step, took * 1000)
             if on_progress is not None:
                 on_progress(run)
-            lease.wait(pause_after(pace, took))
+            lease.wait(pause_after(Pace(pace), took))
     if not lease.cancel:
         lease.save(force=True)
 
 
 def _deadline(until: datetime | None) -> dict[str, Any]:
     return {} if until is None else {"until": until.timestamp()}
-
-
-def _stop_at_deadline(lease: Lease) -> None:
-    """End the run as if somebody had cancelled it, and say that nobody had."""
-    lease.run.params = {**lease.run.params, "late": True}
-    lease.log(say("Stopped at the time that was set; what is left waits for the next purge."))
-    lease.cancel = True
 
 
 def _began(run: Run) -> int:

@@ -154,7 +154,7 @@ def latest(store: Store, action: str = RunAction.PURGE) -> Run | None:
 
 def request_cancel(actor: Actor, run: Run) -> Run:
     """Ask a run to stop; what has been done stays done. A waiting run ends at once, a running one after its present slice."""
-    _require_control(actor, run)
+    require_control(actor, run)
     ended = Run.objects.filter(pk=run.pk, state__in=(RunState.QUEUED, RunState.PAUSED)).update(
         state=RunState.CANCELLED, cancel_requested=True, active_key=None, finished_at=timezone.now()
     )
@@ -169,7 +169,7 @@ def request_cancel(actor: Actor, run: Run) -> Run:
 
 def request_pause(actor: Actor, run: Run) -> Run:
     """Ask a running run to stop after its present slice and keep its place. Raises NotSupported for one that is not running."""
-    _require_control(actor, run)
+    require_control(actor, run)
     if not Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(pause_requested=True):
         raise NotSupported(say("Only a running run can be paused."))
     audit.record(actor, f"{run.action}-pause", run.store or run.store_name, run=run)
@@ -179,7 +179,7 @@ def request_pause(actor: Actor, run: Run) -> Run:
 
 def resume(actor: Actor, run: Run) -> Run:
     """Put a paused run back into the queue, from where it stopped. Raises NotSupported for one that is not paused."""
-    _require_control(actor, run)
+    require_control(actor, run)
     found = Run.objects.filter(pk=run.pk, state=RunState.PAUSED)
     if not found.update(state=RunState.QUEUED, pause_requested=False, heartbeat_at=timezone.now(), attempts=0):
         raise NotSupported(say("The run is not paused."))
@@ -283,7 +283,7 @@ def eta_seconds(run: Run) -> float | None:
     return run.seconds * (1 - run.progress) / run.progress
 
 
-def _require_control(actor: Actor, run: Run) -> None:
+def require_control(actor: Actor, run: Run) -> None:
     """Who may start such a run may also cancel, pause and resume it."""
     require(actor, Permission.BULK if run.action == RunAction.BULK else Permission.PURGE, run.store_name)
 

@@ -23,6 +23,7 @@ MARKS: Final = {
     RunState.FAILED: ("x", "bad", gettext_lazy("failed")),
     RunState.MISSED: ("alert-triangle", "warn", gettext_lazy("missed")),
     RunState.CANCELLED: ("ban", "", gettext_lazy("cancelled")),
+    RunState.STOPPED: ("player-stop", "warn", gettext_lazy("stopped at its deadline")),
     RunState.QUEUED: ("clock", "", gettext_lazy("waiting")),
     RunState.RUNNING: ("player-play", "", gettext_lazy("running")),
     RunState.PAUSED: ("player-pause", "warn", gettext_lazy("paused")),
@@ -31,6 +32,7 @@ NAMES: Final = {
     RunAction.PURGE: gettext_lazy("Purge"),
     RunAction.CENSUS: gettext_lazy("Count"),
     RunAction.BULK: gettext_lazy("Bulk change"),
+    RunAction.CARE: gettext_lazy("Maintenance"),
 }
 
 _BULK: Final = {
@@ -104,9 +106,10 @@ def run_result(run: Run) -> str:
         if counts
         else gettext("removed %(keys)s") % {"keys": words.plural(run.removed, "key")}
     )
+    if state is RunState.STOPPED:
+        return gettext("%(done)s before it stopped at its time") % {"done": done}
     if state is RunState.CANCELLED:
-        late = run.params.get("late")
-        return (gettext("%(done)s before it stopped at its time") if late else gettext("%(done)s before it was cancelled")) % {"done": done}
+        return gettext("%(done)s before it was cancelled") % {"done": done}
     if run.corrupt and not counts:
         return gettext("%(done)s, went around %(rows)s") % {"done": done, "rows": words.plural(run.corrupt, "malformed row")}
     return (

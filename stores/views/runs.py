@@ -14,16 +14,18 @@ from django.views.decorators.http import require_POST, require_safe
 from stores.errors import BadConfig
 from stores.forms.keys import chips, class_titles
 from stores.forms.lists import RunFilterForm
+from stores.forms.purge import PACES
 from stores.models import Run, RunAction, RunState
 from stores.registry import find_store
-from stores.services import bulk_undo
-from stores.services import run_control
+from stores.services import bulk_undo, run_control
 from stores.services import runs as service
 from stores.services.aftercare import aftercare
 from stores.services.bulk_record import Record
 from stores.services.filters import KeyFilter
 from stores.services.permissions import Permission
+from stores.services.run_control import log_lines
 from stores.services.trash_rows import kept_days
+from stores.types import Pace
 from stores.views.common import actor_of, go, page, show
 
 

@@ -211,7 +211,29 @@ def test_one_run_is_cancelled_from_its_page(client: Client, hx: Client, waiting:
     assert [attrs.get("hx-trigger") for tag, attrs in read(over).elements if attrs.get("id") == "run"] == [None]
     assert hx.post(reverse("stores:run-act", args=[run.pk, "cancel"])).status_code == 400
     assert client.post(reverse("stores:run-act", args=[run.pk, "explode"])).status_code == 422
+    assert client.post(reverse("stores:run-act", args=[run.pk, "pace"]), {"pace": "warp"}).status_code == 422
 
 
 def test_a_run_that_is_not_there_is_a_404(client: Client, waiting: Store) -> None:
     assert client.get(reverse("stores:run", args=[uuid.uuid4()])).status_code == 404
+
+
+def test_a_run_shows_its_course_takes_another_pace_and_hands_out_its_log(client: Client, memory: Store) -> None:
+    run = purge.start(ACTOR, memory)
+    points = [[seconds, 1000 * seconds, 7.5] for seconds in range(1, 9)]
+    Run.objects.filter(pk=run.pk).update(state=RunState.RUNNING, points=points, seconds=8, log=[[1_900_000_000, "A line."]])
+    page = client.get(reverse("stores:run", args=[run.pk])).content.decode()
+    assert "keys a second: 1,000 to 1,000" in page
+    assert "longest step, ms: 8 to 8" in page
+    assert client.post(reverse("stores:run-act", args=[run.pk, "pace"]), {"pace": "fast"}).status_code == 303
+    run.refresh_from_db()
+    assert run.pace == "fast"
+    log = client.get(reverse("stores:run-log", args=[run.pk]))
+    assert "attachment" in log["Content-Disposition"]
+    assert "2030-03-17 17:46:40 UTC A line." in log.content.decode()
+    assert "after 8.0 s: 8000 keys read, longest step 7.5 ms" in log.content.decode()
+    assert "Go on" not in page
+    Run.objects.filter(pk=run.pk).update(state=RunState.STOPPED, active_key=None)
+    run.refresh_from_db()
+    assert "stopped at its deadline" in client.get(reverse("stores:run", args=[run.pk])).content.decode()
+    assert client.post(reverse("stores:run-act", args=[run.pk, "go-on"])).status_code in (303, 400)

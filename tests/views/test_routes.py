@@ -71,12 +71,14 @@ OTHERS: dict[str, dict[str, Any]] = {
     "key-raw": {**STORE, "key": KEY},
     "key-owner": {**STORE, "key": KEY},
     "run-receipt": {"run_id": RUN},
+    "run-log": {"run_id": RUN},
 }
 """Routes that answer a GET with something else: a part, a file, another page."""
 ACTS: dict[str, dict[str, Any]] = {
     "sign-out": {},
     "theme": {},
     "language": {},
+    "tour": {},
     "count-all": {},
     "act": {},
     "trash-restore": {},

@@ -1,0 +1,85 @@
+"""Steering runs that are there: another pace, and going on with one that ended before its time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from stores.errors import Busy, NotSupported
+from stores.models import ACTIVE_STATES, Run, RunAction, RunState
+from stores.services import audit
+from stores.services.actor import Actor
+from stores.services.runs import add_log, queue, require_control
+from stores.texts import say
+from stores.types import Pace
+
+UNFINISHED: Final = frozenset({RunState.FAILED, RunState.STOPPED, RunState.CANCELLED})
+"""How a run ends that has not come to its end."""
+
+
+def can_go_on(run: Run) -> bool:
+    """Whether `go_on` takes the run: a purge or bulk change that was begun and did not come to its end."""
+    return run.state in UNFINISHED and run.action in (RunAction.PURGE, RunAction.BULK) and run.started_at is not None and bool(run.store_id)
+
+
+def go_on(actor: Actor, run: Run) -> Run:
+    """Queue a run again that failed, was stopped or cancelled: from its recorded position, without its deadline.
+
+    What it does twice because of that changes nothing. Raises Busy while another one of its kind is under way, NotSupported.
+    """
+    require_control(actor, run)
+    if not can_go_on(run):
+        raise NotSupported(say("Only a purge or a bulk change that ended early can go on."), say("Start a new one."))
+    changes = {
+        "state": RunState.QUEUED,
+        "active_key": f"{run.action}:{run.store_id}",
+        "cancel_requested": False,
+        "pause_requested": False,
+        "attempts": 0,
+        "error": "",
+        "finished_at": None,
+        "heartbeat_at": timezone.now(),
+        "params": {name: value for name, value in run.params.items() if name != "until"},
+    }
+    try:
+        with transaction.atomic():
+            if not Run.objects.filter(pk=run.pk, state__in=UNFINISHED).update(**changes):
+                raise NotSupported(say("The run has been started again already."))
+            audit.record(actor, f"{run.action}-go-on", run.store or run.store_name, run=run)
+    except IntegrityError:
+        raise Busy(say("Another run of this kind is under way on store %(id)s.", id=run.store_name), say("Wait for its end.")) from None
+    add_log(run.pk, say("%(actor)s let it go on from its last position.", actor=actor.name))
+    run.refresh_from_db()
+    queue(run)
+    return run
+
+
+def log_lines(run: Run) -> list[str]:
+    """A run as lines of text: what it is, what was logged, its course."""
+    lines = [
+        f"run {run.pk}: {run.action} of {run.store_name}, {run.state}, pace {run.pace}, started by {run.started_by}",
+        *(f"{moment:%Y-%m-%d %H:%M:%S %Z} {what}" for what, moment in _moments(run)),
+    ]
+    if run.error:
+        lines.append(f"error: {run.error}")
+    lines += [f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC {text}" for at, text in run.log]
+    return lines + [f"after {seconds:.1f} s: {keys} keys read, longest step {worst} ms" for seconds, keys, worst in run.points]
+
+
+def _moments(run: Run) -> list[tuple[str, datetime]]:
+    found = (("created", run.created_at), ("started", run.started_at), ("ended", run.finished_at))
+    return [(what, moment) for what, moment in found if moment is not None]
+
+
+def change_pace(actor: Actor, run: Run, pace: Pace) -> Run:
+    """Give a run another pace; one that is working takes it within a second. Raises NotSupported for one that has ended."""
+    require_control(actor, run)
+    if not Run.objects.filter(pk=run.pk, state__in=ACTIVE_STATES).update(pace=pace.value):
+        raise NotSupported(say("The run has ended already."))
+    audit.record(actor, f"{run.action}-pace", run.store or run.store_name, after={"pace": pace.value}, run=run)
+    add_log(run.pk, say("%(actor)s changed the pace to %(pace)s.", actor=actor.name, pace=pace.value))
+    run.refresh_from_db()
+    return run
