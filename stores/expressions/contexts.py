@@ -47,6 +47,7 @@ ARRAYS: Final = frozenset({"recipients", "headers"})
 """Written one element a line in a form."""
 
 SIEVE: Final = (
-    "remote_ip", "helo_domain", "authenticated_as", "asn", "country", "spf.result", "iprev.result", "stage", "dkim.result", "dmarc.result",
+    "envelope.from", "envelope.to", "remote_ip", "helo_domain", "authenticated_as", "asn", "country", "spf.result", "iprev.result",
+    "stage", "dkim.result", "dmarc.result",
 )  # fmt: skip
-"""The environment of a trusted script that is worth filling in, `env.NAME`."""
+"""What of a trusted script's surroundings is worth filling in: `envelope.from` and `.to` as they are, the others as `env.NAME`."""

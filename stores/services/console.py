@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from stores.backends.readonly import ReadOnlyTable
 from stores.codecs import bincode
@@ -24,6 +24,7 @@ from stores.texts import say
 
 Answer = TypeVar("Answer")
 Variables = Mapping[str, Value]
+ENVELOPE: Final = "envelope."
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,13 +339,19 @@ class ScriptResult:
 def run_sieve(
     source: str, environment: Mapping[str, Value], lookups: Lookups, *, version: str = "0.11", allow_writes: bool = False
 ) -> ScriptResult:
-    """Run the lookups of a trusted script. Never raises for what the script does."""
+    """Run the lookups of a trusted script. Never raises for what the script does.
+
+    `environment`: names without `env.`; those that begin with `envelope.` are of the envelope.
+    """
     bound = StoreLookups(lookups, version, allow_writes)
     started = time.perf_counter()
     try:
         script = compile_script(source)
     except ParseError as error:
         return ScriptResult("", error.message, getattr(error, "line", None))
-    outcome = run_script(script, SieveContext(bound, _split(environment)[0]))
+    names = _split(environment)[0]
+    envelope = {name.removeprefix(ENVELOPE): value for name, value in names.items() if name.startswith(ENVELOPE)}
+    outcome = run_script(script, SieveContext(bound, names, envelope))
     took = (time.perf_counter() - started) * 1000
-    return ScriptResult(outcome.action, outcome.error, None, tuple(bound.trace), tuple(bound.notes), took)
+    notes = (*bound.notes, *outcome.remarks)
+    return ScriptResult(outcome.action, outcome.error, None, tuple(bound.trace), notes, took)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from stores.services.rows import Row
 from stores.texts import say
 from stores.types import Kind
+
+SENDER_DOMAIN: Final = "email_part(envelope.from, 'domain')"
+"""The sender's domain in a script, which has no variables of settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class Snippet:
 def of_store(store_id: str) -> tuple[Snippet, ...]:
     """Lines that name the store; empty for an id that no quotes can hold."""
     asked = _call("key_exists", store_id, "sender_domain", quote_key=False)
-    return () if asked is None else (Snippet("Expression", asked), Snippet(say("Sieve script"), _sieve(asked)))
+    scripted = _call("key_exists", store_id, SENDER_DOMAIN, quote_key=False)
+    return () if asked is None or scripted is None else (Snippet("Expression", asked), Snippet(say("Sieve script"), _sieve(scripted)))
 
 
 def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:

@@ -10,11 +10,14 @@ import pytest
 
 from stores.codecs import bincode
 from stores.expressions import EvalError, Value
+from stores.expressions.functions import Style
 from stores.expressions.sieve import SieveContext, SieveError, compile_script, run_script
+from stores.expressions.sieve.domains import domain_part
+from stores.expressions.sieve.functions import NOT_SIMULATED
 from tests.fixtures_path import SPEC, needs_fixtures
 from tests.unit.test_expressions import _match, _shown, _typed
 
-NOT_RUN_HERE = ("domain_part", "tokenize", "var_names", 'fileinto "x"', "include", "is_local_domain('', 'nosuch")
+NOT_RUN_HERE = ("var_names", 'fileinto "x"', "include", "is_local_domain('', 'nosuch")
 """What a script may use in Stalwart and is refused or answered differently here, because it needs a message or a directory."""
 
 
@@ -138,3 +141,39 @@ def test_what_is_not_run_is_refused_by_line(script: str, line: int) -> None:
     with pytest.raises(SieveError) as caught:
         compile_script(script)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("domain", "sld", "host"),
+    [
+        ("a.b.example.co.uk", "example.co.uk", "a"), ("EXAMPLE.ORG.", "example.org", "example"), ("co.uk", "", "co"), ("", "", ""),
+        ("www.city.kawasaki.jp", "city.kawasaki.jp", "www"), ("x.unlisted", "x.unlisted", "x"), ("..", "", ""),
+        ("m\u00fcller.de", "m\u00fcller.de", "m\u00fcller"),
+    ],
+)  # fmt: skip
+def test_parts_of_domains_by_the_public_suffix_list(domain: str, sld: str, host: str) -> None:
+    style = Style()
+    assert domain_part([domain, "sld"], style) == sld
+    assert domain_part([domain, "host"], style) == host
+    assert domain_part([domain, "nosuch"], style) == ""
+
+
+def test_what_is_not_simulated_is_refused_by_name_and_line_or_said() -> None:
+    for name in NOT_SIMULATED:
+        with pytest.raises(SieveError, match=f"{name} is not run here") as caught:
+            compile_script(f'let "a" "1";\nlet "x" "{name}()";')
+        assert caught.value.line == 2
+    outcome = run_script(compile_script("let \"x\" \"dns_exists('a', 'mx') + tokenize('a b', 'uri')\"; keep;"), _silent())
+    assert outcome.action == "keep"
+    assert any("dns_exists is off here" in remark for remark in outcome.remarks)
+    assert any("tokenize" in remark for remark in outcome.remarks)
+
+
+@pytest.mark.parametrize("seconds", ["'nan' * 1", "'inf' * 1", "9223372036854775807", "0 - 5", "0.9"])
+def test_any_number_is_a_lifetime(seconds: str) -> None:
+    outcome = run_script(compile_script(f"let \"x\" \"key_set('', 'k', 'v', {seconds})\";"), _silent())
+    assert outcome.error == ""
+
+
+def _silent() -> SieveContext:
+    return SieveContext(Stores({"stores": {"db": {"kind": "data", "keys": []}}}, "0.11"))

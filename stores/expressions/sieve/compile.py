@@ -8,7 +8,7 @@ from stores.expressions.errors import ParseError
 from stores.expressions.functions import PURE
 from stores.expressions.lexer import Dialect
 from stores.expressions.parser import Program, parse
-from stores.expressions.sieve.functions import EXTRA, PLUGINS
+from stores.expressions.sieve.functions import EXTRA, NOT_SIMULATED, PLUGINS
 from stores.expressions.sieve.syntax import Reader, Script, SieveError, Statement, Test, Token
 
 ABSENT_HERE = frozenset({"if_then", "split_words"})
@@ -126,6 +126,9 @@ class _Compiler:
         try:
             return parse(token.text, self.dialect, self._known)
         except ParseError as error:
+            for name, why in NOT_SIMULATED.items():
+                if f'"{name}"' in error.message:
+                    raise SieveError(f"{name} is not run here: {why}", token.line, token.column) from None
             raise SieveError(f"Invalid expression {token.text}: {error.message}", token.line, token.column) from None
 
     # statements

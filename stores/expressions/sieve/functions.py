@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from stores.expressions.errors import LimitReached
 from stores.expressions.functions import PURE, Function, Style
+from stores.expressions.sieve.domains import domain_part, tokenize
 from stores.expressions.values import EMPTY, Value
 
 PLUGINS: Final[Mapping[str, int]] = {
@@ -22,6 +23,16 @@ PLUGINS: Final[Mapping[str, int]] = {
     "dns_exists": 2,
 }
 """Functions that ask the outside."""
+
+NOT_SIMULATED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("is_body", "is_attachment", "attachment_name", "mime_part_len", "is_encoding_problem", "received_part", "thread_name",
+                     "html_to_text", "img_metadata", "detect_file_type", "is_header_utf8_valid", "http_header", "add_header"),
+                    "it reads or changes a message, and there is none"),
+    **dict.fromkeys(("exec", "llm_prompt"), "it would run a program or ask another server"),
+    **dict.fromkeys(("detect_language", "has_zwsp", "has_obscured", "is_mixed_charset", "unicode_skeleton", "cure_text", "var_names",
+                     "is_ip_in_cidr"), "its tables are Stalwart's own"),
+}  # fmt: skip
+"""Functions of Stalwart's scripts that are refused here, and why."""
 
 LONGEST = 2000
 """Characters that the quadratic comparisons take."""
@@ -98,4 +109,6 @@ EXTRA: Final[Mapping[str, tuple[int, Function]]] = {
     "cosine_similarity": (2, _cosine),
     "puny_decode": (1, _puny_decode),
     "uri_part": (2, _uri_part),
+    "domain_part": (2, domain_part),
+    "tokenize": (2, tokenize),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Outcome:
     events: list[tuple[str, object]] = field(default_factory=list)
     action: str = "keep"
     error: str = ""
+    remarks: list[str] = field(default_factory=list)
+    """Why calls yielded empty text, each reason once."""
 
 
 class _Stop(Exception):
@@ -87,6 +90,7 @@ def run_script(script: Script, context: SieveContext) -> Outcome:
     return machine.outcome
 
 
+_FOREVER = 1 << 62
 _INTERPOLATION = re.compile(r"\$\{([^${}]*)\}")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
 _RELATIONS = {"gt": (1,), "ge": (0, 1), "lt": (-1,), "le": (-1, 0), "eq": (0,), "ne": (-1, 1)}
@@ -316,15 +320,15 @@ class _Plugins:
         extra = self.machine.context.extra.get(name)
         if extra is not None:
             return extra(arguments)
-        if name in EXTRA:
-            return EXTRA[name][1](arguments, STYLE)
-        if name not in PLUGINS:
+        if name not in EXTRA and name not in PLUGINS:
             return None
         try:
-            return _plugin(name, arguments, lookups)
+            return EXTRA[name][1](arguments, STYLE) if name in EXTRA else _plugin(name, arguments, lookups)
         except LimitReached:
             raise
-        except EvalError:
+        except EvalError as error:
+            if error.message not in self.machine.outcome.remarks:
+                self.machine.outcome.remarks.append(error.message)
             return EMPTY
 
 
@@ -348,7 +352,7 @@ def _plugin(name: str, arguments: list[Value], lookups: SieveLookups) -> Value:
             if words[1][:6].upper() == "SELECT":
                 return shape_rows(lookups.query(store, words[1], array(arguments[2])))
             return _command(store, words[1], array(arguments[2]), lookups)
-    raise EvalError(f"{name} is off here")
+    raise EvalError(f"{name} is off here: the answer would not be the mail server's. The call yields empty text.")
 
 
 def _command(store: str, sql: str, binds: list[Value], lookups: SieveLookups) -> Value:
@@ -362,8 +366,10 @@ def _command(store: str, sql: str, binds: list[Value], lookups: SieveLookups) ->
 
 
 def _expires_in(value: Value) -> int | None:
-    """Seconds for numbers, never for anything else."""
-    return int(value) if isinstance(value, (int, float)) else None
+    """Seconds for numbers, floats cut as Stalwart cuts them; never for anything else."""
+    if isinstance(value, float):
+        return 0 if math.isnan(value) else int(max(-_FOREVER, min(_FOREVER, value)))
+    return value if isinstance(value, int) else None
 
 
 _STATEMENTS: Mapping[str, Callable[[_Machine, Statement], None]] = {
