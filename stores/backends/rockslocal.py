@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
 from typing import Final
@@ -90,16 +91,20 @@ class LocalDatabase:
     def hold(self, holder: int) -> None:
         """Open for writing, or share what is open. Raises ReadOnly while the server has it, Busy while another kvadmin writes."""
         if self._writer is None:
-            self._claim = _claim(self.path)
-            try:
-                self._writer = Writer(self.path, self.version)
-            except BaseException as error:
-                self._give_back()
-                held = rocksfiles.holder(self.path) if isinstance(error, ReadOnly) else None
-                if held is not None:
-                    raise ReadOnly(rocksfiles.held_by(held)) from None
-                raise
+            self._open_writer()
         self._holders.add(holder)
+
+    def _open_writer(self) -> Writer:
+        self._claim = _claim(self.path)
+        try:
+            self._writer = Writer(self.path, self.version)
+        except BaseException as error:
+            self._give_back()
+            held = rocksfiles.holder(self.path) if isinstance(error, ReadOnly) else None
+            if held is not None:
+                raise ReadOnly(rocksfiles.held_by(held)) from None
+            raise
+        return self._writer
 
     def let_go(self, holder: int) -> None:
         """The last one closes the database and gives the LOCK back."""
@@ -120,10 +125,17 @@ class LocalDatabase:
             rocksfiles.give_back(self.path, self._claim)
             self._claim = -1
 
-    def _held(self) -> Writer:
-        if self._writer is None:
+    @contextmanager
+    def _held(self) -> Iterator[Writer]:
+        """The open writer. After an error of the disk RocksDB takes no more writes: the next change opens it anew."""
+        if not self._holders:
             raise StoreUnavailable(f"The database {self.path} was closed meanwhile.", "Try again.")
-        return self._writer
+        try:
+            yield self._writer or self._open_writer()
+        except StoreError:
+            with suppress(StoreError):
+                self._close_writer()
+            raise
 
     # reading
 
@@ -197,34 +209,34 @@ class LocalDatabase:
 
     def change(self, changes: Sequence[Change]) -> bool:
         """Write what differs in one step that waits for the disk, if all rows are still as they were seen; else write nothing."""
-        writer = self._held()
-        with translated(self.path):
-            if any(self._own(writer.tables, key) != (row, number) for key, row, number, _, _ in changes):
-                return False
-        batch = WriteBatch(raw_mode=True)
-        for key, row, number, new_row, new_number in changes:
-            if new_row != row:
-                _put(batch, key, new_row, writer.values_handle)
-            if new_number != number:
-                _put(batch, key, new_number, writer.numbers_handle)
-        if len(batch):
-            writer.write(batch)
+        with self._held() as writer:
+            with translated(self.path):
+                if any(self._own(writer.tables, key) != (row, number) for key, row, number, _, _ in changes):
+                    return False
+            batch = WriteBatch(raw_mode=True)
+            for key, row, number, new_row, new_number in changes:
+                if new_row != row:
+                    _put(batch, key, new_row, writer.values_handle)
+                if new_number != number:
+                    _put(batch, key, new_number, writer.numbers_handle)
+            if len(batch):
+                writer.write(batch)
         return True
 
     def purge_step(self, start: bytes, now: int, limit: int) -> Step:
         """Remove what had expired of the next rows, in one batch, alone with the database."""
-        writer = self._held()
-        table = writer.tables.values
-        bare: list[bytes] = []
-        found = expired_rows(islice(writer.tables.items(table, start), limit), now, lambda key: bool(bare.append(key)))  # type: ignore[func-returns-value]
-        done = found.scanned < limit
-        if done:
-            writer.tables.require_end(table, start if found.last is None else found.last)
-        numbers = _remove(writer, found.values, found.markers)
-        if done:
-            writer.sync()
+        with self._held() as writer:
+            table = writer.tables.values
+            bare: list[bytes] = []
+            found = expired_rows(islice(writer.tables.items(table, start), limit), now, lambda key: bool(bare.append(key)))  # type: ignore[func-returns-value]
+            done = found.scanned < limit
+            if done:
+                writer.tables.require_end(table, start if found.last is None else found.last)
+            numbers = _remove(writer, found.values, found.markers)
+            if done:
+                writer.sync()
+            expected = _estimate(table)
         removed = len(found.values), len(found.markers)
-        expected = _estimate(table)
         return found.scanned, found.last, *removed, bare, found.corrupt, found.corrupt_keys, found.bytes, numbers, done, expected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -86,10 +86,15 @@ class Tables:
         """The server's own settings, None where it keeps none here."""
 
     def close(self) -> None:
-        """Close the database. Walks that are still running end with StoreUnavailable."""
-        for table in (self.values, self.numbers, self.settings, self.database):
-            if table is not None:
-                table.close()
+        """Close the database. Walks that are still running end with StoreUnavailable. Raises what the engine could not bring to disk."""
+        with ExitStack() as closing:
+            for table in (self.database, self.settings, self.numbers, self.values):
+                if table is not None:
+                    closing.callback(self._close, table)
+
+    def _close(self, table: Rdict) -> None:
+        with translated(self.path):
+            table.close()
 
     def items(self, table: Rdict, start: bytes) -> Iterator[Pair]:
         """Rows of a table from `start` on, as of now. Ends quietly on errors: call `require_end` after the last row."""
@@ -268,8 +273,10 @@ class Writer:
                     if int(table.property_value("rocksdb.num-files-at-level0") or 0) >= MANY_FILES:
                         table.compact_range(None, None)
         finally:
-            self.tables.close()
-            self._tidy()
+            try:
+                self.tables.close()
+            finally:
+                self._tidy()
 
     def _tidy(self) -> None:
         if not any(name == _DRIVER_FILE for name, _ in self._before):

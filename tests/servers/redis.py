@@ -66,11 +66,17 @@ class RedisServer:
     """One server process. `options` are configuration lines as command-line arguments: ("--maxmemory", "1mb")."""
 
     def __init__(
-        self, flavour: str = "valkey", *options: str, port: int | None = None, dump: Path | None = None, password: str = ""
+        self,
+        flavour: str = "valkey",
+        *options: str,
+        port: int | None = None,
+        dump: Path | None = None,
+        password: str = "",
+        folder: Path | None = None,
     ) -> None:
         self.flavour = flavour
         self.port = port or free_port()
-        self.folder = own_folder(f"kvadmin-{flavour}-")
+        self.folder = folder or own_folder(f"kvadmin-{flavour}-")
         self.password = password
         self.options = list(options)
         if password:
