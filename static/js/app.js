@@ -22,17 +22,10 @@
   const closeMenus = (except) => all("details.kv-menu[open]").forEach((menu) => { if (menu !== except) menu.open = false; });
   document.addEventListener("click", (event) => closeMenus(event.target.closest("details.kv-menu")));
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "Escape") {
       const menu = event.target.closest("details.kv-menu[open]");
       if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
       closeMenus();
-    }
-    const find = document.getElementById("find");
-    if (find && ((event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) || (event.key === "k" && (event.ctrlKey || event.metaKey)))) {
-      event.preventDefault();
-      find.focus();
-      find.select();
     }
   });
 
@@ -109,6 +102,28 @@
     });
   };
   setInterval(tick, 1000);
+
+  // What had the focus before a part of the page was replaced has it again, or else the part itself.
+  const mark = (element) => [element.tagName, element.id, element.name, element.value && element.type !== "text" ? element.value : "", element.getAttribute("href"), element.getAttribute("aria-label"), element.tagName === "A" || element.tagName === "BUTTON" || element.tagName === "SUMMARY" ? element.textContent.trim() : ""].join("|");
+  const focusable = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
+  let held = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const target = event.detail.target;
+    const active = document.activeElement;
+    held = target?.contains(active) && active !== document.body ? { id: target.id, mark: mark(active), at: active.selectionStart } : null;
+    if (held) held.place = all(focusable, target).filter((element) => mark(element) === held.mark).indexOf(active);
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    const lost = !document.activeElement || document.activeElement === document.body;
+    const part = held && lost ? document.getElementById(held.id) : null;
+    if (part) {
+      const same = all(focusable, part).filter((element) => mark(element) === held.mark);
+      const next = same[held.place] ?? same[0] ?? part;
+      if (next === part) part.tabIndex = -1;
+      next.focus({ preventScroll: true });
+    }
+    held = null;
+  });
 
   // Polling rests while nobody looks.
   document.addEventListener("htmx:beforeRequest", (event) => {

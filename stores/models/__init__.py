@@ -8,6 +8,7 @@ from stores.models.history import TrashEntry
 from stores.models.http import HttpLookup
 from stores.models.limits import ImportedLimits
 from stores.models.publication import Publication
+from stores.models.reader import Reader
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
 from stores.models.server import MailServer
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
@@ -33,6 +34,7 @@ __all__ = [
     "MailServer",
     "Policy",
     "Publication",
+    "Reader",
     "Run",
     "RunAction",
     "RunState",

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from stores.models import Store
+from stores.services import tour
 from stores.services.actor import rights_of
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.permissions import Permission
@@ -52,6 +53,20 @@ STATES: Mapping[str, tuple[StrOrPromise, str]] = {
     "unsupported": (pgettext_lazy("state of a store", "not supported yet"), "off"),
 }
 """Health state -> word and mark."""
+
+LETTERS: Mapping[str, str] = {
+    "overview": "o",
+    "store": "s",
+    "keys": "k",
+    "purge": "p",
+    "trash": "t",
+    "runs": "r",
+    "lookups": "l",
+    "audit": "a",
+    "help": "h",
+    "settings": "e",
+}
+"""Page of the bar -> the letter that goes there after a g."""
 
 THEMES = (
     ("auto", gettext_lazy("As the system"), "device-desktop"),
@@ -92,6 +107,21 @@ def languages_of(request: HttpRequest | None) -> list[dict[str, Any]]:
     named = [("auto", _("As the browser")), *settings.LANGUAGES]
     here = chosen if chosen in dict(settings.LANGUAGES) else "auto"
     return [{"value": code, "label": label, "here": code == here} for code, label in named]
+
+
+@register.simple_tag(takes_context=True)
+def tour_card(context: template.Context) -> dict[str, Any]:
+    """The step of the tour that the reader is at, and the page that it is about; step 0 when there is none."""
+    user = getattr(context.get("request"), "user", None)
+    step = tour.step_of(user.pk) if user is not None and user.is_authenticated else 0
+    if not step:
+        return {"step": 0}
+    main = next((line.info.id for line in context.get("lines") or () if line.info.default), "")
+    pages = {1: ("keys", True), 2: ("help", False), 3: ("purge", True)}
+    name, of_store = pages[step]
+    url = "" if of_store and not main else reverse(f"stores:{name}", args=[main] if of_store else [])
+    after = step + 1 if step < tour.STEPS else 0
+    return {"step": step, "before": step - 1, "after": after, "url": url, "numbers": range(1, tour.STEPS + 1)}
 
 
 @register.simple_tag
@@ -176,4 +206,7 @@ def _pages(target: StoreInfo | None, section: str, may_audit: bool) -> list[dict
         (_("Settings"), "settings"),
     )
     named += [(label, name, []) for label, name in rest if name != "audit" or may_audit]
-    return [{"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section} for label, name, args in named]
+    return [
+        {"label": label, "url": reverse(f"stores:{name}", args=args), "here": name == section, "letter": LETTERS[name]}
+        for label, name, args in named
+    ]

@@ -282,3 +282,29 @@ def test_a_form_without_its_token_has_a_page(memory: Store, django_user_model: t
     assert response.status_code == 403
     assert "The form was too old" in text_of(response)
     assert_sound(response)
+
+
+@pytest.mark.parametrize("code", ["de", "zh-hans"])
+def test_the_language_is_kept_in_a_cookie(client: Client, code: str) -> None:
+    assert b'<html lang="en"' in client.get("/").content
+    response = client.post("/language/", {"language": code, "next": "/trash/"})
+    assert response["Location"] == "/trash/"
+    page = client.get("/")
+    assert f'<html lang="{code}"'.encode() in page.content
+    assert page["Content-Language"] == code
+    client.post("/language/", {"language": "auto"})
+    assert b'<html lang="en"' in client.get("/").content
+    assert client.get("/", headers={"accept-language": "fr"})["Content-Language"] == "fr"
+    assert client.post("/language/", {"language": "tlh"}).status_code == 400
+    assert client.post("/language/", {"language": "de", "next": "https://example.net/"})["Location"] == "/"
+
+
+def test_the_tour_goes_on_where_it_was_left_and_ends(client: Client, memory: Store) -> None:
+    assert b"1</span>" in client.get("/").content and b'id="tour"' in client.get("/").content
+    client.post("/tour/", {"step": "2"})
+    assert "3 a.m. takes an IP" in text_of(client.get("/"))
+    client.post("/tour/", {"step": "0"})
+    assert b'id="tour"' not in client.get("/").content
+    assert client.post("/tour/", {"step": "9"}).status_code == 422
+    client.post("/tour/", {"step": "1"})
+    assert b'id="tour"' in client.get("/").content
