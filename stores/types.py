@@ -175,6 +175,19 @@ class PurgeSlice:
     """Share of the store that is done, 0 to 1, None when unknown."""
 
 
+@dataclass(frozen=True, slots=True)
+class RangeSlice:
+    """One step of a removal by name alone."""
+
+    names: Sequence[bytes]
+    """The names that were asked to go."""
+    count: int
+    """How many of them were still there."""
+    position: str = ""
+    """Resume from here after this slice; empty at the end."""
+    progress: float | None = None
+
+
 class CensusRow(NamedTuple):
     """What a census needs to know of one key. A plain tuple: millions are made, and a dataclass takes five times as long."""
 
@@ -204,6 +217,8 @@ class CensusGroup(NamedTuple):
     value_bytes: int
     keys: bytes = b""
     """All the keys, one after the other, where the plan wants to see them."""
+    sample: bytes = b""
+    """One of the keys, where they are with another group of the same keys."""
 
 
 class CensusPair(NamedTuple):

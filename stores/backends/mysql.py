@@ -27,6 +27,7 @@ from pymysql.cursors import DictCursor
 
 from stores.backends.base import IsLock
 from stores.backends.mysql_errors import RACES, broken, code_of, translate
+from stores.backends.mysql_survey import SurveyByKeys
 from stores.backends.pacing import Feedback
 from stores.backends.replication import Replication, of_mysql
 from stores.backends.sql import (
@@ -45,7 +46,7 @@ from stores.backends.sql import (
     percent_spelling,
     split_page,
 )
-from stores.backends.sql_batch import BatchBackend, Pair
+from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.codecs.cursors import cursor_after, start_after
 from stores.errors import StoreRefused, StoreUnavailable
@@ -61,7 +62,7 @@ _FIRST: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 4000}
 """Rows of the first step, and the fewest of any."""
 
 
-class MySQLBackend(BatchBackend):
+class MySQLBackend(SurveyByKeys):
     """The tables of one database."""
 
     TYPE = "mysql"
@@ -371,6 +372,7 @@ _PROBES: Final = (
 )
 _SESSION: Final = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION group_concat_max_len = 8388608",
     f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
 )

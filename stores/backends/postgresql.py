@@ -23,6 +23,7 @@ from psycopg import errors, pq
 from stores.backends.base import IsLock
 from stores.backends.pacing import Feedback
 from stores.backends.postgresql_errors import translate
+from stores.backends.postgresql_survey import SurveyByPages
 from stores.backends.replication import Replication, of_postgresql
 from stores.backends.sql import (
     EXPIRED,
@@ -39,7 +40,7 @@ from stores.backends.sql import (
     moment,
     percent_spelling,
 )
-from stores.backends.sql_batch import BatchBackend, Pair
+from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.errors import CursorLost, StoreUnavailable
 from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
@@ -67,7 +68,7 @@ class _Connection(psycopg.Connection[Row]):
         return super().wait(gen, interval, timeout or READ_SECONDS + 1)
 
 
-class PostgreSQLBackend(BatchBackend):
+class PostgreSQLBackend(SurveyByPages):
     """The tables of one database."""
 
     TYPE = "postgresql"

@@ -81,15 +81,15 @@ class SurveyBackend(BatchBackend):
 
     def _number_stretches(self, most: int) -> list[tuple[str, str]]:
         """Cut where first bytes begin, which are many keys apart where there are many."""
-        firsts = [f"{first:02x}" for first in self._first_bytes(b"")]
+        firsts = [f"{first:02x}" for first in self._firsts_of(self.tables.counters)]
         step = max(1, -(-len(firsts) // most))
         starts = ["", *firsts[step::step]]
         return list(zip(starts, [*starts[1:], ""], strict=True))
 
-    def _first_bytes(self, start: bytes) -> Iterator[int]:
-        """The first bytes of numbers from a key on; one look-up each. The empty key is left to the first of them."""
-        position: bytes | None = start or b"\x00"
-        while position is not None and (rows := self._ordered(self.tables.counters, "k", position, None, 1)):
+    def _firsts_of(self, table: str) -> Iterator[int]:
+        """The first bytes of the keys of a table, one look-up each; the empty key has none."""
+        position: bytes | None = b"\x00"
+        while position is not None and (rows := self._ordered(table, "k", position, None, 1)):
             first = as_key(rows[0][0])[:1]
             yield first[0]
             position = prefix_end(first)
@@ -102,21 +102,21 @@ class SurveyBackend(BatchBackend):
             if not rows:
                 break
             begin = as_key(rows[0][0])
-            until = self._until(begin, end)
+            until = self._until_in(self.tables.counters, begin, end)
             yield from self._numbers_between(plan, begin, until)
             if until is None or until == end:
                 break
             start = until
-            yield CensusSlice((), str(replace(part, start=start.hex())), _share(start, part))
+            yield CensusSlice((), str(replace(part, start=start.hex())), share(start, part))
         yield CensusSlice((), "", 1.0)
 
-    def _until(self, begin: bytes, end: bytes | None) -> bytes | None:
-        """Where a statement that begins at a number ends: before another first byte, and after not too many numbers."""
+    def _until_in(self, table: str, begin: bytes, end: bytes | None) -> bytes | None:
+        """Where a statement that begins at a key ends: before another first byte, and after not too many rows."""
         if not begin:
             return b"\x00"
         stop = prefix_end(begin[:1])
         stop = end if stop is None or (end is not None and end < stop) else stop
-        rows = self._query(self._nth(self.tables.counters, stop), {"start": begin, "end": stop, "offset": NUMBERS})
+        rows = self._query(self._nth(table, stop), {"start": begin, "end": stop, "offset": NUMBERS})
         return as_key(rows[0][0]) if rows else stop
 
     def _nth(self, table: str, end: bytes | None) -> str:
@@ -188,7 +188,7 @@ def single(key: object, head: object, length: int) -> CensusRow:
     return CensusRow(name, kind, expires_at, len(name), int(length or 0), bool(problem))
 
 
-def _share(key: bytes, part: Part) -> float:
+def share(key: bytes, part: Part) -> float:
     """How far a key is between the ends of a part; a guess by the first bytes."""
     start = int.from_bytes(bytes.fromhex(part.start)[:4].ljust(4, b"\0"), "big")
     end = int.from_bytes(bytes.fromhex(part.end)[:4].ljust(4, b"\0"), "big") if part.end else 1 << 32

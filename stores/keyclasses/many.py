@@ -75,7 +75,7 @@ def plan(version: str, edges: tuple[bytes, ...], smallest: Callable[[], int]) ->
         windows=frozenset(byte for byte, sees in ways.items() if sees == "window"),
         texts=texts,
         keys=frozenset(byte for byte, sees in ways.items() if sees == "key") - texts,
-        sent=(SUBJECT_BYTES & ways.keys()) | {byte for byte in ways if _way(version, byte)[1] is not None},
+        sent=frozenset(byte for byte in ways if byte in SUBJECT_BYTES or _way(version, byte)[1] is not None),
         counters=frozenset(byte for byte in ways if _is_counters(version, byte)),
         uniform=partial(uniform, version),
         smallest=smallest,

@@ -130,7 +130,7 @@ class Tally:
             self._frequent(name).add(found)
 
     def _add_group(self, group: CensusGroup) -> None:
-        slug, own = class_of_group(self.version, group.byte, group.length, group.window, group.keys)
+        slug, own = class_of_group(self.version, group.byte, group.length, group.window, group.keys or group.sample)
         sums = self._sums_of(slug)
         place = LOCKS if own is Kind.LOCK else COUNTERS if group.kind is Kind.COUNTER else KEYS
         sums[place] += group.rows
@@ -168,7 +168,7 @@ class Tally:
             slug, _ = self._classify(row.key, self.version, Kind.UNKNOWN)
             self._lonely[slug] = self._lonely.get(slug, 0) + 1
         for group in step.groups:
-            slug, _ = class_of_group(self.version, group.byte, group.length, group.window, group.keys)
+            slug, _ = class_of_group(self.version, group.byte, group.length, group.window, group.keys or group.sample)
             self._lonely[slug] = self._lonely.get(slug, 0) + group.rows
 
     def settle(self, size_of: Callable[[bytes], int | None], others: Callable[[int, bool], Iterable[CensusRow]]) -> None:
