@@ -76,7 +76,7 @@ def census(server: RedisServer) -> int:
 
 def delete(server: RedisServer) -> int:
     with RedisBackend({"urls": server.url}) as backend:
-        return sum(part.values for part in backend.delete_range(GREYLIST))
+        return sum(part.count for part in backend.delete_range(GREYLIST))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from stores.backends.base import Backend
-from stores.backends.redis_bulk import delete_range, write_each
+from stores.backends.redis_bulk import Choose, delete_range, write_each
 from stores.backends.redis_check import check_store
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_errors import translated
@@ -43,7 +43,7 @@ from stores.types import (
     KeyRange,
     Page,
     Ping,
-    PurgeSlice,
+    RangeSlice,
 )
 
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
@@ -248,12 +248,15 @@ class RedisBackend(Backend):
         """As Stalwart: the whole key."""
         self.key_delete(key)
 
-    def delete_range(self, keys: KeyRange, position: str = "") -> Iterator[PurgeSlice]:
-        """Remove every string key of the range without reading it, in slices of up to 1000 keys; nothing is kept for the trash."""
+    def delete_range(self, keys: KeyRange, position: str = "", choose: Choose = list) -> Iterator[RangeSlice]:
+        """Remove every string key of the range that is chosen by its name, without reading it, in slices of up to 1000 keys.
+
+        Nothing is kept for the trash, and nothing is asked of the value. Raises CursorLost as `scan`.
+        """
         start = read_cursor(self.config.where, keys, position)
-        for count, following in delete_range(self.link, self.walk, keys, start):
+        for names, count, following in delete_range(self.link, self.walk, keys, start, choose):
             place = make_cursor(self.config.where, keys, following) if following else ""
-            yield PurgeSlice(scanned=count, values=count, position=place, progress=self.walk.progress(following) if following else 1.0)
+            yield RangeSlice(names, count, place, self.walk.progress(following) if following else 1.0)
 
     # Stalwart's reads
 

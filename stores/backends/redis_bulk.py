@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from stores.backends.redis_errors import translate
@@ -13,6 +14,8 @@ from stores.errors import StoreError, StoreUnavailable
 from stores.types import KeyRange
 
 T = TypeVar("T")
+Choose = Callable[[list[bytes]], list[bytes]]
+"""Which of some names are to go."""
 
 SCRIPTS_AT_ONCE: Final = 50
 """Scripts of one pipeline; each is a handful of single-key commands, together about a millisecond."""
@@ -49,12 +52,20 @@ def _alone(number: int, alone: Callable[[int], T]) -> T | StoreError:
         return error
 
 
-def delete_range(link: Link, walk: Walk, keys: KeyRange, position: str) -> Iterator[tuple[int, str]]:
-    """Unlink every string key of the range; yields how many went and the position, empty at the end."""
-    following: str | None = position
-    while following is not None:
-        names, following = walk.names(keys, following, LARGEST_COUNT, strings=True)
-        yield unlink(link, names), following or ""
+def delete_range(link: Link, walk: Walk, keys: KeyRange, position: str, choose: Choose) -> Iterator[tuple[list[bytes], int, str]]:
+    """Unlink the chosen string keys of the range; yields their names, how many of them were still there, and the position, empty at
+    the end. While the names of a step are being chosen from, the server looks for those of the next one.
+    """
+    with ThreadPoolExecutor(1) as ahead:
+        found: tuple[list[bytes], str | None] | None = walk.names(keys, position, LARGEST_COUNT, strings=True)
+        while found is not None:
+            names, following = found
+            coming = None if following is None else ahead.submit(walk.names, keys, following, LARGEST_COUNT, True)
+            try:
+                chosen = choose(names)
+            finally:
+                found = None if coming is None else coming.result()
+            yield chosen, unlink(link, chosen), following or ""
 
 
 def unlink(link: Link, keys: Sequence[bytes]) -> int:

@@ -27,6 +27,7 @@ from stores.services.bulk_copy import Copier
 from stores.services.bulk_leftovers import settle_leftovers
 from stores.services.bulk_preview import Confirmed, Found, look, survey
 from stores.services.bulk_record import Record
+from stores.services.bulk_sweep import END, Sweep, may_sweep
 from stores.services.filterwalk import STEP, FilterWalk, Position, Step
 from stores.services.leases import Lease
 from stores.services.permissions import Permission, require
@@ -38,8 +39,6 @@ from stores.types import Entry, Kind, Pace, PurgeSlice
 
 Progress = Callable[[Run], None]
 
-END: Final = "end"
-"""Position of a run that has met its last key."""
 CHUNK_SECONDS: Final[dict[Pace, float]] = {Pace.GENTLE: 0.05, Pace.NORMAL: 0.15, Pace.FAST: 0.4}
 """How long a chunk may take, record keeping included; the number of its keys follows."""
 LARGEST: Final = 1000
@@ -203,6 +202,8 @@ class _Work:
                 self.lease.log(say("%(count)s keys of the interrupted step had been done already.", count=len(counted)))
             if self.run.position != END:
                 self._walk(at, other)
+            if self.run.position != END and not self.lease.stopped:
+                Sweep(self.lease, at, self.change, self.record, self._require_few).go()
             if not self.lease.stopped:
                 after = {"after": self._count(at)} | ({"target_after": self._count(other)} if other else {})
                 self.run.params = {**self.run.params, **after}
@@ -214,7 +215,10 @@ class _Work:
         return stack.enter_context(writing(self.actor, self.lease.store, self.run))
 
     def _walk(self, at: Writing, other: Writing | None) -> None:
+        """Chunk by chunk, until what is left can go by name alone."""
         walk = FilterWalk(at.backend, at.version, self.change.filter, self.change.at)
+        if may_sweep(at, self.change, self.record):
+            return
         act = _actor_of(self, at, other)
         for step in self._steps(walk):
             met = step.scanned
@@ -228,7 +232,7 @@ class _Work:
                 if self.lease.stopped:
                     return
             self._count_chunk([], met, walk.cursor_of(step.after) if step.after else END, 0.0)
-            if self.lease.stopped:
+            if self.lease.stopped or may_sweep(at, self.change, self.record):
                 return
 
     def _steps(self, walk: FilterWalk) -> Iterator[Step]:
@@ -295,6 +299,13 @@ class _Work:
             )
         return left
 
+    def _wants_to_stop(self) -> bool:
+        self.lease.save()
+        return self.lease.stopped
+
+    def _require_few(self) -> None:
+        self._allowed()
+
     def _save(self) -> None:
         self.record.save_to(self.run)
         self.lease.save(force=True)
@@ -302,7 +313,7 @@ class _Work:
     def _count(self, where: Writing) -> dict[str, Any]:
         """The keys of the filter in a store now, within a few seconds."""
         walk = FilterWalk(where.backend, where.version, replace(self.change.filter), time.time())
-        found = survey(walk, time.monotonic() + AFTER_SECONDS)
+        found = survey(walk, time.monotonic() + AFTER_SECONDS, self._wants_to_stop)
         return {"keys": found.keys, "exact": found.exact, "bytes": found.bytes}
 
 

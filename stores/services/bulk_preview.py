@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,8 +74,8 @@ def look(store: Store, change: Change, budget_seconds: float | None = 2.0) -> Fo
         return survey(walk, None if budget_seconds is None else began + budget_seconds)
 
 
-def survey(walk: FilterWalk, deadline: float | None) -> Found:
-    """Count, weigh and sample an open walk until the deadline (monotonic seconds)."""
+def survey(walk: FilterWalk, deadline: float | None, stop: Callable[[], bool] = lambda: False) -> Found:
+    """Count, weigh and sample an open walk until the deadline (monotonic seconds), or until somebody wants it to stop."""
     began = time.monotonic()
     keys = size = scanned = expired = 0
     spread = Spread()
@@ -87,7 +87,7 @@ def survey(walk: FilterWalk, deadline: float | None) -> Found:
             size += entry.size
             expired += entry.expired(walk.now)
             spread.offer(entry)
-        if deadline is not None and time.monotonic() >= deadline and step.after is not None:
+        if step.after is not None and (stop() or (deadline is not None and time.monotonic() >= deadline)):
             exact = False
             break
     return Found(keys, exact, size, scanned, expired, time.monotonic() - began, tuple(walk.row(entry) for entry in spread.chosen()))

@@ -13,6 +13,8 @@ from stores.types import Entry
 FAILURES: Final = 200
 """Keys that are named with their reason; all are counted."""
 _ALL: Final = 1 << 128
+SMALLEST: Final = 300
+"""Bytes of room below which no copy fits into the trash."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,11 @@ class Record:
             self.done += 1
             total += int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big")
         self.checksum = f"{total % _ALL:032x}"
+
+    def touched_sum(self, count: int, digests: int) -> None:
+        """The same for keys whose digests are added up already."""
+        self.done += count
+        self.checksum = f"{(int(self.checksum, 16) + digests) % _ALL:032x}"
 
     def name_failure(self, key: str, reason: str) -> None:
         if len(self.failures) < FAILURES:

@@ -29,7 +29,7 @@ class Cover:
 
 def limit_bytes() -> int:
     """Size of the trash in bytes at which bulk runs stop keeping copies."""
-    return int(getattr(settings, "KVADMIN_TRASH_MB", MEGABYTES)) * 1_000_000
+    return int(getattr(settings, "KVADMIN_TRASH_MB", MEGABYTES) * 1_000_000)
 
 
 def used_bytes() -> int:

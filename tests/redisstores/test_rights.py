@@ -39,7 +39,7 @@ def writes(backend: RedisBackend) -> None:
     assert backend.delete_each(seen) == seen
     backend.counter_incr(b"c", 1)
     backend.counter_delete(b"c")
-    assert sum(part.values for part in backend.delete_range(KeyRange.of_prefix(b"k00"))) == 10
+    assert sum(part.count for part in backend.delete_range(KeyRange.of_prefix(b"k00"))) == 10
 
 
 def with_password(line: str) -> str:

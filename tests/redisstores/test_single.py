@@ -56,7 +56,7 @@ def test_deleting_account_42_leaves_every_other_account(server: RedisServer, bac
     with server.client() as client:
         for account in (42, 46, 99):
             fill(client, [(b"\x12" + account.to_bytes(4, "big") + b"token%d" % number, b"1", None) for number in range(30)])
-    assert sum(part.values for part in backend.delete_range(KeyRange.of_prefix(ACCOUNT_42))) == 30
+    assert sum(part.count for part in backend.delete_range(KeyRange.of_prefix(ACCOUNT_42))) == 30
     assert len(walk(backend, KeyRange.of_prefix(b"\x12"))) == 60
     assert walk(backend, KeyRange.of_prefix(ACCOUNT_42)) == []
 

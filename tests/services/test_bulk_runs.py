@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from stores.backends.memory import MemoryBackend
+from stores.backends.redis import RedisBackend
 from stores.errors import BadConfig, ReadOnly, StoreUnavailable
 from stores.models import AuditEntry, Run, RunState, Store, TrashEntry
 from stores.services import bulk, bulk_undo, definitions, runs, trash
@@ -241,6 +242,60 @@ def raw(server: RedisServer) -> Iterator[redis.Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+def fill_class(raw: redis.Redis) -> dict[bytes, bytes]:
+    """A class of 3,000 keys, others under its first byte that are none of it, and others elsewhere."""
+    with raw.pipeline(transaction=False) as pipe:
+        for number in range(3000):
+            pipe.set(b"\x05" + number.to_bytes(4, "big") + bytes(8), number, ex=9000)
+            pipe.set(b"user:%d" % number, b"v")
+        for number in range(50):
+            pipe.set(b"\x05text %d" % number, b"v")
+        pipe.rpush(b"\x05" + b"LIST" + bytes(8), b"x")
+        pipe.execute()
+    names: list[bytes] = raw.keys()  # type: ignore[assignment]
+    return {name: raw.get(name) or b"" for name in names if raw.type(name) == b"string"}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("undo", [True, False])
+def test_a_class_of_redis_goes_by_name_where_nothing_is_kept(
+    actor: Actor, server: RedisServer, raw: redis.Redis, undo: bool, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fill_class(raw)
+    store = definitions.create_store(actor, id="redis", type="redis", settings={"urls": server.url}, version="0.11")
+    change = make_change(Do.DELETE, KeyFilter(class_slug="rate-auth"), time.time(), undo=undo)
+    read = []
+    real = RedisBackend.delete_each
+    monkeypatch.setattr(RedisBackend, "delete_each", lambda self, seen: read.extend(seen) or real(self, seen))
+    run = bulk.run_in_foreground(actor, store, Confirmed(change, 3000, True, 1), Pace.FAST)
+    record = Record.of(run)
+    names = [name for name in before if len(name) == 13 and name[:1] == b"\x05" and name[1:5] != b"text"]
+    digests = sum(int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big") for name in names) % (1 << 128)
+    assert (run.state, record.done, record.checksum, len(names)) == (RunState.DONE, 3000, f"{digests:032x}", 3000)
+    left: list[bytes] = raw.keys()  # type: ignore[assignment]
+    assert set(before) - set(left) == set(names)
+    assert (bool(read), record.undoable) == ((True, 3000) if undo else (False, 0))
+
+
+def test_a_class_goes_by_name_where_the_trash_is_full_and_can_be_paused(
+    actor: Actor, server: RedisServer, raw: redis.Redis, db: None, settings: Any
+) -> None:
+    fill_class(raw)
+    settings.KVADMIN_TRASH_MB = 0.1
+    store = definitions.create_store(actor, id="redis", type="redis", settings={"urls": server.url}, version="0.11")
+    change = make_change(Do.DELETE, KeyFilter(class_slug="rate-auth"), time.time())
+    run = bulk.start(actor, store, Confirmed(change, 3000, True, 1), Pace.FAST)
+    Run.objects.update(pause_requested=True)
+    paused = bulk.execute(run.pk)
+    assert paused is not None
+    assert (paused.state, 0 < Record.of(paused).done < 3000) == (RunState.PAUSED, True)
+    runs.resume(actor, paused)
+    ended = bulk.execute(run.pk)
+    assert ended is not None
+    record = Record.of(ended)
+    assert (ended.state, record.done, 300 < record.undoable < 1000) == (RunState.DONE, 3000, True)
+    assert TrashEntry.objects.count() == record.undoable
 
 
 @pytest.mark.parametrize("version", ["0.11", "0.16"])
