@@ -1,0 +1,244 @@
+"""Administrators browsing a running kvadmin while a purge, a census and a bulk run go on; and everything killed under that load.
+
+    python -m benchmarks.load [--admins 50] [--seconds 60] [--think 2] [--rows 200000]
+    python -m benchmarks.load --faults
+
+Starts `up` in a folder of its own, with three SQLite stores, a Valkey and as many signed-in administrators, each of whom opens a
+page, waits and opens the next one. Prints p50, p95 and p99 in milliseconds and the errors of each route. With --faults the web
+worker, worker, beat, broker and store are killed and the database is locked, one after another, under the same load: how long
+pages failed, what /readyz and the overview said, and whether all runs came to their ends with nothing lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tests.running_up import RunningUp, clean_environment
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGES: Final = (
+    ("overview", "/", 4),
+    ("store", "/stores/purged/", 3),
+    ("keys", "/stores/counted/keys/", 4),
+    ("keys of a class", "/stores/changed/keys/?class=rate-auth", 3),
+    ("keys on Valkey", "/stores/cache/keys/", 3),
+    ("key", "", 4),
+    ("purge", "/stores/purged/purge/", 2),
+    ("growth", "/stores/counted/growth/", 1),
+    ("runs", "/runs/", 2),
+    ("run", "", 2),
+    ("audit", "/audit/", 2),
+    ("trash", "/trash/", 1),
+    ("find", "/find/?q=203.0.113.7", 1),
+    ("settings", "/settings/", 1),
+    ("limited", "/limited/", 1),
+)
+"""Name, address, how often it is opened among all. Keys and runs are those that other pages link to."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Milliseconds and failures of one route."""
+
+    took: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def at(self, share: float) -> float:
+        ordered = sorted(self.took)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+class Crowd:
+    """Administrators, one thread each, until told to stop."""
+
+    def __init__(self, url: str, cookies: list[str], think: float) -> None:
+        self.place = urlsplit(url)
+        self.think = think
+        self.timings: dict[str, Timing] = defaultdict(Timing)
+        self.failed_at: list[float] = []
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.links: dict[str, list[str]] = {"key": ["/stores/counted/keys/"], "run": ["/runs/"]}
+        self.threads = [threading.Thread(target=self._browse, args=(cookie, number), daemon=True) for number, cookie in enumerate(cookies)]
+
+    def __enter__(self) -> Crowd:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(30)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        with self.lock:
+            self.timings.clear()
+            self.failed_at.clear()
+
+    def _browse(self, cookie: str, seed: int) -> None:
+        source = random.Random(seed)
+        link: http.client.HTTPConnection | None = None
+        self.stop.wait(source.random() * self.think)
+        while not self.stop.is_set():
+            name, path, _ = source.choices(PAGES, [weight for *_, weight in PAGES])[0]
+            path = path or source.choice(self.links[name])
+            if link is None:
+                link = http.client.HTTPConnection(self.place.hostname or "", self.place.port, timeout=30)
+            began = time.perf_counter()
+            try:
+                link.request("GET", path, headers={"Cookie": cookie})
+                response = link.getresponse()
+                body = response.read()
+                problem = "" if response.status == 200 else f"{response.status}"
+            except (OSError, http.client.HTTPException) as error:
+                body, problem = b"", type(error).__name__
+                link.close()
+                link = None
+            self._note(name, (time.perf_counter() - began) * 1000, problem, body)
+            self.stop.wait(self.think * source.uniform(0.5, 1.5))
+
+    def _note(self, name: str, took: float, problem: str, body: bytes) -> None:
+        with self.lock:
+            timing = self.timings[name]
+            timing.took.append(took)
+            if problem:
+                timing.errors.append(problem)
+                self.failed_at.append(time.monotonic())
+            elif name.startswith("keys"):
+                self._learn("key", re.findall(rb'href="(/stores/[^"/]+/key/[^"/]+/)"', body))
+            elif name == "runs":
+                self._learn("run", re.findall(rb'href="(/runs/[0-9a-f-]{36}/)"', body))
+
+    def _learn(self, kind: str, found: list[bytes]) -> None:
+        self.links[kind] = [link.decode() for link in found] or self.links[kind]
+
+    def report(self) -> int:
+        """Print a line for each route; answers the number of errors."""
+        errors = 0
+        everything = Timing()
+        print(f"{'route':18}{'pages':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}")
+        with self.lock:
+            for name, timing in sorted(self.timings.items()):
+                everything.took += timing.took
+                errors += len(timing.errors)
+                said = f"  {', '.join(sorted(set(timing.errors)))}" if timing.errors else ""
+                print(
+                    f"{name:18}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}{len(timing.errors):8}{said}"
+                )
+        print(f"{'all':18}{len(everything.took):7}{everything.at(0.5):8.0f}{everything.at(0.95):8.0f}{everything.at(0.99):8.0f}{errors:8}")
+        return errors
+
+
+class Installation:
+    """A running `up` with its stores, accounts and background work."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        from tests.servers.redis import RedisServer
+
+        self.folder, self.rows = folder, rows
+        self.valkey = RedisServer("valkey")
+        self.up = RunningUp(folder / "data", KVADMIN_ADMIN_PASSWORD="load and measure 1")
+        self.cookies: list[str] = []
+        self.environment = clean_environment(KVADMIN_DATA_DIR=str(folder / "data"), DJANGO_SETTINGS_MODULE="kvadmin.settings")
+
+    def prepare(self, admins: int) -> None:
+        """Wait until it answers; fill the stores, sign everybody in."""
+        self.url = self.up.wait_ready()
+        self.cookies = self.order("prepare", str(self.folder), str(self.rows), str(admins), self.valkey.url)["cookies"]
+
+    def order(self, *arguments: str) -> Any:
+        """Something done by a process of its own on the installation's database (`benchmarks/load_orders.py`)."""
+        argv = [sys.executable, "-m", "benchmarks.load_orders", *arguments]
+        done = subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=600, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout)
+
+    def ready(self) -> dict[str, Any]:
+        """What /readyz says; empty while nobody answers."""
+        place = urlsplit(self.url)
+        link = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+        try:
+            link.request("GET", "/readyz")
+            found: dict[str, Any] = json.loads(link.getresponse().read())
+            return found
+        except (OSError, ValueError, http.client.HTTPException):
+            return {}
+        finally:
+            link.close()
+
+    def close(self) -> None:
+        self.up.end()
+        self.valkey.stop()
+
+
+@contextmanager
+def installation(rows: int, admins: int) -> Iterator[Installation]:
+    folder = Path(tempfile.mkdtemp(prefix="kvadmin-load-"))
+    made = Installation(folder, rows)
+    try:
+        made.prepare(admins)
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_busy(made: Installation, stop: threading.Event) -> None:
+    """A purge, a census and a bulk run at all times: what has ended is begun again on new rows."""
+    while not stop.is_set():
+        made.order("work", str(made.folder), str(made.rows))
+        stop.wait(2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--admins", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--think", type=float, default=2.0, help="seconds between two pages of one administrator, on average")
+    parser.add_argument("--rows", type=int, default=200_000, help="keys in each of the three SQLite stores")
+    parser.add_argument("--faults", action="store_true", help="kill everything, one after another")
+    options = parser.parse_args()
+    with installation(options.rows, options.admins) as made, Crowd(made.url, made.cookies, options.think) as crowd:
+        stop = threading.Event()
+        busy = threading.Thread(target=keep_busy, args=(made, stop), daemon=True)
+        busy.start()
+        time.sleep(5)
+        crowd.forget()
+        if options.faults:
+            from benchmarks import load_faults
+
+            problems = load_faults.all_of_them(made, crowd)
+        else:
+            time.sleep(options.seconds)
+            print(f"{options.admins} administrators, a page every {options.think:g} s each, {options.rows:,} rows, {os.cpu_count()} cores")
+            problems = crowd.report()
+        stop.set()
+        busy.join(120)
+        ended = made.order("end", str(made.folder))
+        print(json.dumps(ended))
+    sys.exit(1 if problems or not ended["sound"] or ended["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
