@@ -94,20 +94,31 @@ Known = Callable[[str, str], frozenset[str]]
 class Token(HttpBearer):
     """`Authorization: Bearer kva_...`. Wrong tokens answer 401, used-up ones 429, parameters that the route does not have 422."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, scope: Callable[[str, str], str]) -> None:
         super().__init__()
-        self.known = known
+        self.known, self.scope = known, scope
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
         found = tokens.find(token)
         if found is None:
             return None
         request.rights = tokens.rights(found)  # type: ignore[attr-defined]  # read by the middleware that hides stores
-        known = self.known(request.method or "", request.resolver_match.route if request.resolver_match else "")
+        route = request.method or "", request.resolver_match.route if request.resolver_match else ""
+        _require_scope(request, found, self.scope(*route))
+        known = self.known(*route)
         if unknown := sorted(set(request.GET) - known):
             takes = f"It takes {', '.join(sorted(known))}." if known else "It takes none."
             raise BadConfig(f'The route has no parameter "{unknown[0][:40]}".', takes, unknown[0][:40])
         return found
+
+
+def _require_scope(request: HttpRequest, token: ApiToken, scope: str) -> None:
+    """Before anything of the request is read: the scope that the route declares, of the token and of its owner's role."""
+    store_id = str(request.resolver_match.kwargs.get("store_id", "")) if request.resolver_match else ""
+    if scope in tokens.SCOPES:
+        tokens.require(token, scope, store_id)
+    if not tokens.rights(token).sight().sees(store_id):
+        find_store(store_id)  # a store without access is not found
 
 
 def actor(request: ApiRequest) -> Actor:

@@ -61,6 +61,11 @@ def parameters(schema: Mapping[str, Any]) -> dict[tuple[str, str], frozenset[str
     return found
 
 
+def scopes(schema: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """(method, route as Django names it) -> the scope that it declares."""
+    return {(route.method, route.path.strip("/").replace("{", "<").replace("}", ">")): route.scope for route in routes(schema, "")}
+
+
 def table(schema: Mapping[str, Any]) -> str:
     """The routes as a table in Markdown."""
     rows = (f"| `{route.method} {route.path}` | {route.scope} | {route.summary} |\n" for route in routes(schema))

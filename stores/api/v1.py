@@ -33,7 +33,7 @@ from stores.api import (
     trash,
 )
 from stores.api.base import Token
-from stores.api.describe import corrected, parameters
+from stores.api.describe import corrected, parameters, scopes
 from stores.api.docs import docs
 from stores.api.parsing import StrictParser
 
@@ -49,7 +49,16 @@ def _parameters() -> dict[tuple[str, str], frozenset[str]]:
     return parameters(schema())
 
 
-token = Token(_known)
+def _scope(method: str, route: str) -> str:
+    return _scopes().get((method, route.strip("/")), "")
+
+
+@cache
+def _scopes() -> dict[tuple[str, str], str]:
+    return scopes(schema())
+
+
+token = Token(_known, _scope)
 api = NinjaAPI(
     title="kvadmin",
     version="1",

@@ -33,12 +33,12 @@ def start(actor: Actor, run: Run, overwrite: bool = False) -> Run:
         raise NotSupported(
             say("The definition of store %(store_name)s was deleted.", store_name=run.store_name), say("Its trash went with it.")
         )
+    require(actor, Permission.BULK, run.store)
     if not RunState(run.state).finished:
         raise NotSupported(say("The run has not ended yet."), say("Cancel it first, or wait for its end."))
     count = restorable(run)
     if not count:
         raise KeyNotFound(say("Nothing of this run is in the trash any more."))
-    require(actor, Permission.BULK, run.store)
     access.require_writable(run.store)
     params = {"do": RESTORE, "of": str(run.pk), "overwrite": overwrite, "before": {"keys": count, "exact": True, "bytes": 0}}
     params |= {"via": actor.via, "address": actor.address, "user_id": actor.user_id}

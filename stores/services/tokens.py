@@ -28,6 +28,7 @@ SCOPES: Final = ("read", "edit", "purge", "admin")
 PER_MINUTE: Final = 600
 """Requests a token may make in a minute unless KVADMIN_API_RATE says otherwise."""
 API: Final = "api"
+_OF_SCOPE: Final = {"read": Permission.VIEW, "edit": Permission.EDIT, "purge": Permission.PURGE, "admin": Permission.CONFIGURE}
 
 
 class NotAllowed(Forbidden):
@@ -118,11 +119,19 @@ def actor_of(token: ApiToken, address: str | None) -> Actor:
 
 
 def require(token: ApiToken, scope: str, store_id: str = "") -> None:
-    """Raise NotAllowed when the token lacks the scope (admin has all) or may not touch the store."""
+    """Raise NotAllowed when the token lacks the scope (admin has all), may not touch the store, or its owner may not.
+
+    Without a store the owner needs the right in any, for the scope admin in all: the services ask again for the stores at hand.
+    """
     if scope not in token.scopes and "admin" not in token.scopes:
         raise NotAllowed(say("This token lacks the scope %(scope)s.", scope=scope), say("Use a token that has it."))
     if store_id and token.stores and store_id not in token.stores:
         raise NotAllowed(say("This token may not touch the store %(store_id)s.", store_id=store_id), say("Use a token for that store."))
+    owner, wanted = rights_of(token.owner), _OF_SCOPE[scope]
+    if not owner.sight().sees(store_id):
+        return  # whoever looks for the store does not find it
+    if not (owner.has(wanted, store_id) if store_id else owner.has(wanted) if scope == "admin" else owner.anywhere(wanted)):
+        raise Forbidden(say("The owner of this token may not do that."), say("An administrator can give the account a higher role."))
 
 
 def per_minute() -> int:

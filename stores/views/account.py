@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.views import LoginView
+from allauth.socialaccount.providers.openid_connect import views as openid
 from django.conf import settings
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
@@ -14,6 +16,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
+from requests import RequestException
 
 from stores.errors import NotSupported
 from stores.forms.account import LanguageForm, ThemeForm
@@ -36,7 +39,10 @@ __all__ = [
     "sign_in",
     "sign_out",
     "theme",
+    "with_provider",
 ]
+
+logger = logging.getLogger(__name__)
 
 
 class SignIn(LoginView):  # type: ignore[misc]
@@ -55,6 +61,18 @@ class SignIn(LoginView):  # type: ignore[misc]
 
 sign_in = SignIn.as_view()
 sign_out = auth.LogoutView.as_view(next_page="stores:overview", http_method_names=["post", "options"])
+
+
+@login_not_required
+@require_safe
+def with_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """To the provider. One that does not answer, or answers something else, is said to be away."""
+    try:
+        response: HttpResponse = openid.login(request, provider_id)
+    except (RequestException, KeyError) as error:
+        logger.warning("The OpenID Connect provider %s cannot be used: %s", provider_id, type(error).__name__)
+        return show(request, "socialaccount/authentication_error.html", {}, status=503)
+    return response
 
 
 @login_not_required

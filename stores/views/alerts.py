@@ -63,6 +63,7 @@ def alert(request: HttpRequest, rule_id: int | None = None) -> HttpResponse:
 
 @require_POST
 @page
+@needs(Permission.CONFIGURE, anywhere=True)
 def alert_act(request: HttpRequest, rule_id: int, act: str) -> HttpResponse:
     """Silence, end of silence, a test message, deletion."""
     rule = service.find(rule_id)

@@ -16,13 +16,14 @@ from stores.forms.lists import AuditFilterForm
 from stores.services import audit_search, audit_verify
 from stores.services.audit_export import export
 from stores.services.permissions import Permission, require
-from stores.views.common import actor_of, go, page, show
+from stores.views.common import actor_of, go, needs, page, show
 
 TEMPLATE = "stores/audit.html"
 
 
 @require_safe
 @page
+@needs(Permission.AUDIT)
 def audit(request: HttpRequest) -> HttpResponse:
     """Newest first, by keyset."""
     require(actor_of(request), Permission.AUDIT)
@@ -39,6 +40,7 @@ def audit(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page
+@needs(Permission.AUDIT)
 def audit_export(request: HttpRequest) -> HttpResponse:
     """The entries of the filter in the address as a file."""
     form = AuditFilterForm(request.GET)
@@ -53,6 +55,7 @@ def audit_export(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page
+@needs(Permission.AUDIT)
 def audit_check(request: HttpRequest) -> HttpResponse:
     """Have a worker verify the whole chain."""
     require(actor_of(request), Permission.AUDIT)

@@ -16,10 +16,11 @@ from stores.errors import BadConfig
 from stores.forms.keys import PickForm
 from stores.models import Store
 from stores.services import edit
+from stores.services.permissions import Permission
 from stores.services.picked import read_keys
 from stores.services.trash_rows import kept_days
 from stores.templatetags.words import plural
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, needs, show, store_page
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -34,6 +35,7 @@ LEFT: Mapping[str, StrOrPromise] = {
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def keys_delete(request: HttpRequest, store: Store) -> HttpResponse:
     """First shows the keys as they are now and what changed since they were listed; with `confirmed` deletes exactly those."""
     form = PickForm(request.POST)

@@ -17,8 +17,9 @@ from stores.models import Census, Store
 from stores.services import census_schedule, history
 from stores.services.filters import CUSTOM
 from stores.services.history import RANGES, Point
+from stores.services.permissions import Permission
 from stores.templatetags import words
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, needs, show, store_page
 
 DEFAULT: Final = "7d"
 CHOICES: Final = 200
@@ -117,6 +118,7 @@ def compare(request: HttpRequest, store: Store) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.CONFIGURE)
 def every(request: HttpRequest, store: Store) -> HttpResponse:
     """Set how often the store is counted by itself."""
     text = request.POST.get("minutes", "")

@@ -27,7 +27,7 @@ from stores.services.permissions import Permission
 from stores.services.store_settings import fields_of
 from stores.stalwart_toml import ImportPlan, Mark, Severity, SourceLine
 from stores.types import CheckState
-from stores.views.common import actor_of, go, needs, page, posted, show
+from stores.views.common import actor_of, go, needs, page, show
 from stores.views.errands import answer_of
 
 START = "stores/import.html"
@@ -43,9 +43,9 @@ MOST_KEPT = 4 << 20
 @needs(Permission.CONFIGURE)
 def upload(request: HttpRequest) -> HttpResponse:
     """Step 1: the file or its text. Read at once, so that what is no configuration is refused here."""
-    form = UploadForm(posted(request), request.FILES)
     if request.method != "POST":
-        return show(request, START, start_context(form=form))
+        return show(request, START, start_context())
+    form = UploadForm(request.POST, request.FILES)
     if form.is_valid():
         try:
             service.plan(form.content, form.name)

@@ -59,6 +59,7 @@ def key_raw(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 @require_POST
 @freshly_confirmed
 @store_page
+@needs(Permission.REVEAL)
 def key_reveal(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """The page with what is hidden in clear, for whoever may see it. It is on record, and no cache keeps the answer."""
     try:
@@ -82,6 +83,7 @@ def key_owner(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def key_value(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """Replace the value, or the number of a counter that is edited in decoded form; the expiry stays."""
     row = read_key(store, key)
@@ -97,6 +99,7 @@ def key_value(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def key_counter(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """Set the number, or add to it. Setting needs the row that was seen; adding counts beside the mail server."""
     form = forms.CounterForm(request.POST, auto_id="number-%s")
@@ -114,6 +117,7 @@ def key_counter(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def key_expiry(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """Change only the expiry."""
     form = forms.ExpiryForm(request.POST, auto_id="expiry-%s")
@@ -125,6 +129,7 @@ def key_expiry(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.EDIT)
 def key_delete(request: HttpRequest, store: Store, key: bytes) -> HttpResponse:
     """Move the key to the trash and go back to the list."""
     form = forms.DeleteForm(request.POST)

@@ -46,6 +46,7 @@ def publish(request: HttpRequest, store: Store) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.CONFIGURE)
 def revoke(request: HttpRequest, store: Store, publication_id: int) -> HttpResponse:
     """End an address; whoever reads it gets 404 from now on."""
     found = publishing.revoke(actor_of(request), store, publication_id)

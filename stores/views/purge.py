@@ -19,7 +19,8 @@ from stores.services import census as censuses
 from stores.services import purge as purges
 from stores.services import runs, schedules
 from stores.services.abilities import abilities
-from stores.views.common import actor_of, go, show, store_page
+from stores.services.permissions import Permission
+from stores.views.common import actor_of, go, needs, show, store_page
 
 TEMPLATE = "stores/purge.html"
 SHOWN = 8
@@ -61,6 +62,7 @@ def _while_running(request: HttpRequest, context: dict[str, Any]) -> HttpRespons
 
 @require_POST
 @store_page
+@needs(Permission.PURGE)
 def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
     """Start a purge at the chosen pace."""
     form = PaceForm(request.POST)
@@ -75,6 +77,7 @@ def purge_start(request: HttpRequest, store: Store) -> HttpResponse:
 
 @require_POST
 @store_page
+@needs(Permission.CONFIGURE)
 def schedule(request: HttpRequest, store: Store) -> HttpResponse:
     """Save the schedule. One that cannot be read changes nothing."""
     form = ScheduleForm(request.POST)

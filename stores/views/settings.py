@@ -136,6 +136,7 @@ def tested(request: HttpRequest, form: StoreForm) -> dict[str, Any]:
 
 @require_POST
 @store_page
+@needs(Permission.CONFIGURE)
 def store_default(request: HttpRequest, store: Store) -> HttpResponse:
     """Make it the default lookup store."""
     definitions.set_default(actor_of(request), store)

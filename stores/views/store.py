@@ -33,7 +33,7 @@ from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
 from stores.types import Check, CheckState, Entry, Kind
 from stores.views import growth, tables
-from stores.views.common import actor_of, go, show, store_page
+from stores.views.common import actor_of, go, needs, show, store_page
 from stores.views.errands import answer_of
 
 TEMPLATE = "stores/store.html"
@@ -167,6 +167,7 @@ def failed_since(store: Store, census: Census | None) -> Any:
 
 @require_POST
 @store_page
+@needs(Permission.PURGE)
 def count(request: HttpRequest, store: Store) -> HttpResponse:
     """Start a census and show its progress."""
     run = censuses.start(actor_of(request), store)

@@ -12,9 +12,10 @@ from stores.errors import BadConfig
 from stores.forms.lists import RestoreForm, TrashFilterForm
 from stores.services import runs
 from stores.services import trash as service
+from stores.services.permissions import Permission
 from stores.services.trash_rows import kept_days
 from stores.templatetags.words import plural
-from stores.views.common import actor_of, go, page, show
+from stores.views.common import actor_of, go, needs, page, show
 
 TEMPLATE = "stores/trash.html"
 
@@ -39,6 +40,7 @@ def trash(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page
+@needs(Permission.EDIT, anywhere=True)
 def trash_restore(request: HttpRequest) -> HttpResponse:
     """Put rows back exactly, with their absolute expiry. Those that would overwrite something newer are listed and asked about."""
     form = RestoreForm(request.POST)

@@ -16,9 +16,9 @@ from stores.errors import BadConfig, NotSupported
 from stores.forms.users import AddUserForm, SwitchesForm, UserForm
 from stores.registry import find_store
 from stores.services import accounts, switches
-from stores.services.permissions import Permission, require
+from stores.services.permissions import Permission
 from stores.services.rights import Role
-from stores.views.common import actor_of, go, page, posted, show
+from stores.views.common import actor_of, go, needs, page, posted, show
 from stores.views.confirm import freshly_confirmed
 
 LIST = "stores/users.html"
@@ -28,10 +28,10 @@ ONE = "stores/user.html"
 @require_http_methods(["GET", "HEAD", "POST"])
 @freshly_confirmed
 @page
+@needs(Permission.ADMIN)
 def users(request: HttpRequest) -> HttpResponse:
     """GET lists; POST makes an account and shows its first password, this once."""
     actor = actor_of(request)
-    require(actor, Permission.ADMIN)
     form, made = AddUserForm(posted(request)), {}
     if form.is_valid():
         try:
@@ -49,10 +49,9 @@ def users(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @freshly_confirmed
 @page
+@needs(Permission.ADMIN)
 def user(request: HttpRequest, user_id: int) -> HttpResponse:
     """One account: GET shows, POST saves role and grants."""
-    actor = actor_of(request)
-    require(actor, Permission.ADMIN)
     info = accounts.info(accounts.by_id(user_id))
     form = UserForm(posted(request), info=info)
     if form.is_valid():
@@ -77,6 +76,7 @@ def _save(request: HttpRequest, info: accounts.Info, form: UserForm) -> None:
 @require_POST
 @freshly_confirmed
 @page
+@needs(Permission.ADMIN)
 def user_act(request: HttpRequest, user_id: int, act: str) -> HttpResponse:
     """Switch on or off, a new password, no second factor any more, sessions ended."""
     actor, user = actor_of(request), accounts.by_id(user_id)
@@ -110,6 +110,7 @@ def _new_password(request: HttpRequest, secret: str, user_id: int) -> HttpRespon
 @require_POST
 @freshly_confirmed
 @page
+@needs(Permission.ADMIN)
 def switches_save(request: HttpRequest) -> HttpResponse:
     """The switches of the whole installation."""
     form = SwitchesForm(request.POST, policy=switches.policy())
