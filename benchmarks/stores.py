@@ -9,15 +9,19 @@ import sqlite3
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from rocksdict import Options, Rdict, WriteBatch
+
 from benchmarks import fill
+from stores.backends.base import Backend
 from stores.backends.mysql import MySQLBackend
 from stores.backends.postgresql import PostgreSQLBackend
-from stores.backends.sql import SQLBackend
+from stores.backends.rocksdb import RocksDBBackend
 from stores.backends.sqlite import SQLiteBackend
+from stores.codecs.numbers import put_i64_le
 from tests.servers import mariadb, postgresql
 from tests.servers.process import Child
 
@@ -29,7 +33,7 @@ class FilledStore(ABC):
     """A store of `count` keys, half of what expires expired at `now`."""
 
     engine: str
-    backend: type[SQLBackend]
+    backend: type[Backend]
 
     def __init__(self, count: int, now: int) -> None:
         self.count, self.now = count, now
@@ -135,6 +139,49 @@ class MariaDBStore(FilledStore):
             self.server.drop_database(self.copy)
 
 
+class RocksDBStore(FilledStore):
+    engine, backend = "rocksdb", RocksDBBackend
+
+    def __init__(self, count: int, now: int) -> None:
+        super().__init__(count, now)
+        self.folder = Path(tempfile.mkdtemp(prefix="kvadmin-bench-"))
+        fill_rocksdb(self.folder / "source", fill.rows(count, now))
+
+    def fresh(self) -> dict[str, str]:
+        shutil.rmtree(self.folder / "copy", ignore_errors=True)
+        shutil.copytree(self.folder / "source", self.folder / "copy")
+        os.sync()
+        return {"path": str(self.folder / "copy")}
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def open_rocksdb(path: str) -> Rdict:
+    """A database with column families as the server has them, opened alone."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    return Rdict(path, options, {name: Options(raw_mode=True) for name in ("default", "m", "y")})
+
+
+def fill_rocksdb(path: Path, data: Iterable[fill.Row]) -> None:
+    database = open_rocksdb(str(path))
+    handles = {name: database.get_column_family_handle(name) for name in ("m", "y")}
+    batch = WriteBatch(raw_mode=True)
+    for key, row, number in data:
+        if row is not None:
+            batch.put(key, row, handles["m"])
+        if number is not None:
+            batch.put(key, put_i64_le(number), handles["y"])
+        if len(batch) >= 10_000:
+            database.write(batch)
+            batch = WriteBatch(raw_mode=True)
+    database.write(batch)
+    handles.clear()
+    database.close()
+
+
 def cpu_of(child: Child | None) -> float:
     """Processor time of a server: its own, of its children that have ended, and of those that run."""
     assert child is not None
@@ -172,4 +219,9 @@ def connect_sqlite(path: str) -> sqlite3.Connection:
     return connection
 
 
-STORES: dict[str, type[FilledStore]] = {"sqlite": SQLiteStore, "postgresql": PostgreSQLStore, "mysql": MariaDBStore}
+STORES: dict[str, type[FilledStore]] = {
+    "sqlite": SQLiteStore,
+    "postgresql": PostgreSQLStore,
+    "mysql": MariaDBStore,
+    "rocksdb": RocksDBStore,
+}
