@@ -51,7 +51,7 @@ def client() -> Any:
         ) from None
     try:
         fdb.api_version(API_VERSION)
-    except Exception as error:
+    except Exception as error:  # the binding raises bare ones when it finds no library, which no narrower clause can name
         if type(error) is not Exception and not isinstance(error, RuntimeError | OSError):
             raise
         raise NotSupported(
@@ -112,11 +112,11 @@ def run(options: Options, work: Work[Result], *, changes: bool = False) -> Resul
 def translate(error: Any, options: Options, *, changes: bool = False) -> StoreError:
     """The client's error as one that says what to do."""
     file = options.cluster_file or "the default cluster file"
-    said = f"{error.description} ({error.code})"
+    said = f"{_words(error)} ({error.code})"
     match error.code:
         case 1515:
             return StoreRefused(f"There is no cluster file: {file}.", "Give the path of the server's fdb.cluster as cluster-file.")
-        case 2104 | 1511 | 1512:
+        case 2104 | 1511 | 1513:
             return StoreRefused(f"The cluster file cannot be used: {file}: {said}", "Copy the server's fdb.cluster, readable for kvadmin.")
         case 1031:
             return StoreUnavailable(
@@ -137,6 +137,12 @@ def translate(error: Any, options: Options, *, changes: bool = False) -> StoreEr
         case 6000 | 6001:
             return StoreRefused(f"FoundationDB refused the access: {said}", "Give this client the rights or the certificate it needs.")
     return StoreUnavailable(f"FoundationDB: {said}", "Look at the cluster's status with fdbcli.")
+
+
+def _words(error: Any) -> str:
+    """The client's description, which its binding gives as bytes."""
+    description = error.description
+    return description.decode(errors="replace") if isinstance(description, bytes) else str(description)
 
 
 _versions: dict[str | None, tuple[float, str]] = {}

@@ -1,12 +1,18 @@
 """FoundationDB under contract: always against a stand-in for its client, and against a real cluster when one is named.
 
-KVADMIN_TEST_FDB_CLUSTER_FILE names the cluster file of a scratch cluster. The tables m, y and n of that cluster have to be empty
-at first; they are cleared after every test.
+KVADMIN_TEST_FDB_CLUSTER_FILE names the cluster file of a scratch cluster. Stalwart's layout has no prefix of its own, so the tests use
+its real tables: the keys that begin with the letters m, y and n. These have to be empty at first. Then the tests leave a mark (one key,
+`kvadmin-contract-tests`), and clear these three letters before and after each test; nothing else is written. One test process at a time
+has the cluster.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +26,9 @@ from tests.servers.fakefdb import FakeFDB
 ROWS_AT_ONCE = 500
 BYTES_AT_ONCE = 1_000_000
 NUMBERS = b"y"
+TABLES = (VALUES, NUMBERS, b"n")
+MARK = b"kvadmin-contract-tests"
+"""Says that the tables of this cluster belong to the tests. In Stalwart's layout it would be a row of table `k`, which no lookup uses."""
 
 
 class _FoundationDBHarness(Harness):
@@ -43,8 +52,10 @@ class _FoundationDBHarness(Harness):
                 pairs.append((NUMBERS + row.key, row.number.to_bytes(8, "little", signed=True)))
         while pairs:
             batch: list[tuple[bytes, bytes]] = []
-            while pairs and len(batch) < ROWS_AT_ONCE and sum(len(value) for _, value in batch[-20:]) < BYTES_AT_ONCE:
+            size = 0
+            while pairs and len(batch) < ROWS_AT_ONCE and size < BYTES_AT_ONCE:
                 batch.append(pairs.pop())
+                size += len(batch[-1][0]) + len(batch[-1][1])
 
             def write(transaction: Any, _: bool, batch: list[tuple[bytes, bytes]] = batch) -> None:
                 for key, value in batch:
@@ -99,12 +110,34 @@ class FoundationDBHarness(_FoundationDBHarness):
         if not file:
             pytest.skip("KVADMIN_TEST_FDB_CLUSTER_FILE names no FoundationDB cluster")
         self.settings = {"cluster-file": file, "transaction.timeout": "10s"}
-        if any(self._table(letter) for letter in (VALUES, NUMBERS, b"n")):
-            raise RuntimeError("The tables m, y and n of this cluster are not empty: name a scratch cluster.")
+        self._turn = (Path(tempfile.gettempdir()) / f"kvadmin-fdb-{hashlib.sha256(file.encode()).hexdigest()[:16]}").open("w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            if self._marked():
+                self._clear()
+            elif any(self._table(letter) for letter in TABLES):
+                raise RuntimeError("The tables m, y and n of this cluster are not empty: name a scratch cluster.")
+            self._mark()
+        except BaseException:
+            self._turn.close()
+            raise
 
     def close(self) -> None:
+        try:
+            self._clear()
+        finally:
+            self._turn.close()
+
+    def _marked(self) -> bool:
+        found: bool = fdbclient.run(self._options, lambda transaction, _: transaction.get(MARK).present())
+        return found
+
+    def _mark(self) -> None:
+        fdbclient.run(self._options, lambda transaction, _: transaction.set(MARK, b"These tables are cleared by tests."))
+
+    def _clear(self) -> None:
         def clear(transaction: Any, _: bool) -> None:
-            for letter in (VALUES, NUMBERS, b"n"):
+            for letter in TABLES:
                 transaction.clear_range(letter, bytes([letter[0] + 1]))
 
         fdbclient.run(self._options, clear)

@@ -20,7 +20,7 @@ class FDBError(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
-        self.description = f"error {code} of the stand-in"
+        self.description = b"error %d of the stand-in" % code
 
 
 class Found:
