@@ -47,7 +47,7 @@
     }
     const typing = event.target.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || !on()) return;
-    const after = performance.now() - leader < 1500;
+    const after = leader > 0 && performance.now() - leader < 1500;
     leader = 0;
     if (after) {
       const target = document.querySelector(`.kv-nav [data-kv-go="${CSS.escape(event.key)}"]`);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django import template
 from django.templatetags.static import static
@@ -103,13 +103,14 @@ def blacked(text: str) -> SafeString:
 
 
 @register.simple_tag
-def ago(moment: float | datetime | None) -> SafeString:
-    """`41 min ago` or `in 18 min` as a `<time>` that carries its absolute value."""
+def ago(moment: float | datetime | None, style: Literal["alone", "beside"] = "alone") -> SafeString:
+    """`41 min ago` or `in 18 min` as a `<time>`: the absolute time shows on hover and on focus, unless it stands `beside` it."""
     if moment is None:
         return mark_safe("")
     at = unix(moment)
+    focus = mark_safe(' tabindex="0" class="kv-when"') if style == "alone" else ""
     return format_html(
-        '<time datetime="{}" title="{}" data-kv-ago="{}">{}</time>', words.iso(at), words.absolute(at), int(at), words.relative(at)
+        '<time datetime="{}" title="{}" data-kv-ago="{}"{}>{}</time>', words.iso(at), words.absolute(at), int(at), focus, words.relative(at)
     )
 
 
