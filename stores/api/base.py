@@ -10,6 +10,7 @@ from ninja import Field, Schema
 from ninja.security import HttpBearer
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from stores.api import throttle
 from stores.errors import BadConfig
 from stores.models import ApiToken, Store
 from stores.registry import find_store, visible_stores
@@ -99,8 +100,10 @@ class Token(HttpBearer):
         self.known, self.scope = known, scope
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
+        throttle.require_patience(request)
         found = tokens.find(token)
         if found is None:
+            throttle.wrong(request)
             return None
         request.rights = tokens.rights(found)  # type: ignore[attr-defined]  # read by the middleware that hides stores
         route = request.method or "", request.resolver_match.route if request.resolver_match else ""
