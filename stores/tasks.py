@@ -33,6 +33,12 @@ def run_census(run_id: str) -> None:
 
 
 @shared_task
+def run_census_parts(run_id: str) -> None:
+    """Count parts of a census that another worker leads; a message too late or repeated does nothing."""
+    census.assist(run_id)
+
+
+@shared_task
 def run_bulk(run_id: str) -> None:
     """Do a queued bulk change; a repeated message does nothing."""
     bulk.execute(run_id)

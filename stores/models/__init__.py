@@ -3,6 +3,7 @@
 from stores.models.account import Account, Policy, SharedValue, StoreGrant
 from stores.models.alert import AlertKind, AlertRule
 from stores.models.audit import AuditCheck, AuditEntry, AuditHead
+from stores.models.census_part import CensusPart
 from stores.models.errand import Errand, ErrandState
 from stores.models.history import TrashEntry
 from stores.models.http import HttpLookup
@@ -25,6 +26,7 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "Census",
+    "CensusPart",
     "DefaultLookupStore",
     "Errand",
     "ErrandState",

@@ -6,6 +6,7 @@ Exact means that every key which is there all the while is counted once; keys th
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -14,11 +15,13 @@ from uuid import UUID
 from django.db import transaction
 
 from stores.backends.base import Backend
-from stores.errors import CursorLost
-from stores.models import Census, Run, RunAction, Store
+from stores.errors import CursorLost, StoreError
+from stores.models import Census, Run, RunAction, RunState, Store
 from stores.services import history, runs
 from stores.services.access import opened
 from stores.services.actor import Actor
+from stores.services.census_parts import RunParts
+from stores.services.counting import AT_ONCE, OwnParts, Parts, Work, count_parts
 from stores.services.leases import Lease
 from stores.services.permissions import Permission, require
 from stores.services.rows import store_kind
@@ -26,6 +29,13 @@ from stores.services.tally import Tally
 
 WALKS: Final = 3
 """How often a count starts when the server keeps losing its place."""
+
+FAN_OUT_KEYS: Final = 2_000_000
+"""From this many keys at the last count on, several workers count a store together."""
+FAN_OUT_PARTS: Final = 8
+FAN_OUT_WORKERS: Final = 3
+OWN_ROWS: Final = frozenset({"static", "http"})
+"""Types whose rows are in kvadmin's own database."""
 
 DETAILED: Final = 20
 """Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""
@@ -48,6 +58,7 @@ def execute(run_id: UUID | str) -> Run | None:
         counted = _counted(lease.store, lease)
         if counted is not None:
             _save(counted, run)
+    RunParts(run).forget_ended()
     run.refresh_from_db()
     return run
 
@@ -83,6 +94,20 @@ def json_census(census: Census) -> dict[str, Any]:
     }
 
 
+def assist(run_id: UUID | str) -> None:
+    """Take part in a census that another worker leads: count parts until none is left to claim.
+
+    What fails here is left to the leader, who counts the part again from its last position.
+    """
+    run = Run.objects.select_related("store").filter(pk=run_id, state=RunState.RUNNING).first()
+    if run is None or run.store is None or "moment" not in run.params:
+        return
+    parts = RunParts(run)
+    with suppress(StoreError):
+        count_parts(_work(run.store, run.params["moment"], persist=True), parts, parts.watch, wait=False)
+    parts.release()
+
+
 def _counted(store: Store, lease: Lease | None) -> Census | None:
     """A whole walk through the store; None when somebody asked to stop it.
 
@@ -93,29 +118,25 @@ def _counted(store: Store, lease: Lease | None) -> Census | None:
         try:
             return _walked(store, lease)
         except CursorLost:
-            continue
+            if lease is not None:
+                RunParts(lease.run).forget()
     return _walked(store, lease)
 
 
 def _walked(store: Store, lease: Lease | None) -> Census | None:
     began = time.monotonic()
-    now = int(time.time())
-    with opened(store) as backend:
-        tally = Tally(store.effective_version, now, store_kind(backend.capabilities))
-        plan = tally.plan()
-        parts = backend.census_parts()
-        for number, part in enumerate(parts):
-            for step in backend.survey(plan, part):
-                tally.take(step)
-                progress = None if step.progress is None else (number + step.progress) / len(parts)
-                if lease is not None and _stopped(lease, tally, progress):
-                    return None
-        if plan is not None:
+    moment, parts = _parts(store, lease)
+    work = _work(store, moment, persist=lease is not None)
+    if not count_parts(work, parts, partial(_stopped, lease, parts)):
+        return None
+    tally = parts.whole(work.empty)
+    if tally.plan() is not None:
+        with opened(store) as backend:
             tally.settle(partial(_size, backend), backend.linked)
     return Census(
         store=store,
-        at=datetime.fromtimestamp(now, UTC),
-        seconds=time.monotonic() - began,
+        at=datetime.fromtimestamp(moment, UTC),
+        seconds=time.monotonic() - began if lease is None else lease.seconds,
         exact=True,
         corrupt=tally.corrupt,
         total=tally.total(),
@@ -124,15 +145,41 @@ def _walked(store: Store, lease: Lease | None) -> Census | None:
     )
 
 
+def _parts(store: Store, lease: Lease | None) -> tuple[int, Parts]:
+    """The moment that decides what has expired, and the parts to count: those of a worker that died, or new ones."""
+    if lease is None:
+        with opened(store) as backend:
+            return int(time.time()), OwnParts(backend.census_parts(AT_ONCE))
+    parts = RunParts(lease.run)
+    if not parts.known():
+        last = latest(store)
+        large = last is not None and history.keys_of(last.total) >= FAN_OUT_KEYS
+        with opened(store) as backend:
+            lease.run.params = {**lease.run.params, "moment": int(time.time())}
+            parts.create(backend.census_parts(FAN_OUT_PARTS if large else AT_ONCE))
+        lease.save(force=True)
+        if large:
+            runs.call_assistants(lease.run, FAN_OUT_WORKERS - 1)
+    return int(lease.run.params["moment"]), parts
+
+
+def _work(store: Store, moment: int, *, persist: bool) -> Work:
+    with opened(store) as backend:
+        kind = store_kind(backend.capabilities)
+    empty = partial(Tally, store.effective_version, moment, kind)
+    return Work(partial(opened, store), empty, threads=store.type not in OWN_ROWS, persist=persist)
+
+
 def _size(backend: Backend, key: bytes) -> int | None:
     found = backend.get(key)
     return None if found is None else found.size
 
 
-def _stopped(lease: Lease, tally: Tally, progress: float | None) -> bool:
-    lease.run.scanned = tally.rows
-    lease.run.corrupt = tally.corrupt
-    lease.run.progress = lease.run.progress if progress is None else progress
+def _stopped(lease: Lease | None, parts: Parts, at_work: dict[int, tuple[int, float]]) -> bool:
+    """Tell how far the run is, and whether somebody wants it to stop."""
+    if lease is None or not isinstance(parts, RunParts):
+        return False
+    lease.run.scanned, lease.run.corrupt, lease.run.progress = parts.sums(at_work)
     lease.save()
     return lease.stopped
 

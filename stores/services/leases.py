@@ -54,6 +54,11 @@ class Lease:
         """Whether somebody asked to cancel or pause, or the deadline has come."""
         return self.cancel or self.pause or self.late
 
+    @property
+    def seconds(self) -> float:
+        """Working time so far, that of earlier workers included."""
+        return self._before + time.monotonic() - self._began
+
     def add(self, step: PurgeSlice, milliseconds: float, *, save: bool = True) -> None:
         """Count a committed slice; saved now and then, unless the caller does that."""
         run = self.run

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from celery import signature
+from celery import group, signature
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
@@ -43,6 +43,8 @@ TASKS: Final[Mapping[str, str]] = {
     RunAction.CENSUS: "stores.tasks.run_census",
     RunAction.BULK: "stores.tasks.run_bulk",
 }
+
+ASSIST: Final = "stores.tasks.run_census_parts"
 
 WORKER: Final = "worker"
 BEAT: Final = "beat"
@@ -111,6 +113,14 @@ def create(
 def queue(run: Run) -> None:
     """Send the run to the workers when the present transaction is committed."""
     transaction.on_commit(partial(_send, run.pk, run.action))
+
+
+def call_assistants(run: Run, number: int) -> None:
+    """Ask so many other workers to take part in a run that can be shared; those that are busy come later, and may find nothing to do."""
+    try:
+        group(signature(ASSIST, args=[str(run.pk)]) for _ in range(number)).apply_async()
+    except OperationalError as error:
+        add_log(run.pk, say("The message queue did not answer (%(kind)s); this worker counts alone.", kind=type(error).__name__))
 
 
 def find(run_id: UUID | str) -> Run:

@@ -1,0 +1,113 @@
+"""Several processes count one store together, and some of them end by SIGKILL midway. Prints what happened as JSON.
+
+python -m tests.services.census_workers STORE.db
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.db import connections  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from stores.backends.sqlite_survey import SurveyByRowId  # noqa: E402
+from stores.models import Census, CensusPart, Run  # noqa: E402
+from stores.services import census, census_parts, counting, definitions, runs  # noqa: E402
+from stores.services.actor import Actor  # noqa: E402
+from stores.services.rights import EVERYTHING  # noqa: E402
+from stores.types import CensusSlice  # noqa: E402
+
+ACTOR = Actor("ana", "page", rights=EVERYTHING)
+PAUSE = 0.04
+read_window = SurveyByRowId._window
+
+
+def slow_window(self: SurveyByRowId, start: int, until: int) -> Iterator[CensusSlice]:
+    time.sleep(PAUSE)
+    return read_window(self, start, until)
+
+
+def hurried() -> None:
+    """Make a small store behave like a large one."""
+    runs.queue = lambda run: None
+    runs.call_assistants = lambda run, number: None
+    census.FAN_OUT_KEYS = -1  # type: ignore[misc]
+    counting.SAVE_SECONDS = 0.02  # type: ignore[misc]
+    census_parts.STALE = timedelta(seconds=1)  # type: ignore[misc]
+    census_parts.SIGN_OF_LIFE = timedelta(seconds=0.1)  # type: ignore[misc]
+    SurveyByRowId._window = slow_window  # type: ignore[method-assign]
+
+
+def worker(work: Callable[[str], object], run_id: str) -> int:
+    """A process that does some of it."""
+    connections.close_all()
+    child = os.fork()
+    if child == 0:
+        work(run_id)
+        os._exit(0)
+    return child
+
+
+def until(met: Callable[[], Any], what: str) -> Any:
+    """Poll until it is true."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if found := met():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(what)
+
+
+def saved_by_two(run_id: str) -> bool:
+    parts = list(CensusPart.objects.filter(run_id=run_id))
+    return len({part.worker for part in parts if part.rows and part.position}) >= 2
+
+
+def main(path: str) -> None:
+    store = definitions.create_store(ACTOR, id="big", type="sqlite", settings={"path": path}, version="0.11")
+    alone = census.count(store, ACTOR)
+    hurried()
+    run_id = str(census.start(ACTOR, store).pk)
+    leader = worker(census.execute, run_id)
+    until(lambda: CensusPart.objects.filter(run_id=run_id).count() > 2, "parts")
+    others = [worker(census.assist, run_id) for _ in range(2)]
+    until(lambda: saved_by_two(run_id), "two workers")
+    before = {part.number: part.rows for part in CensusPart.objects.filter(run_id=run_id)}
+    for child in (leader, others[0]):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    Run.objects.filter(pk=run_id).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    swept = runs.sweep()
+    again = worker(census.execute, run_id)
+    for child in (again, others[1]):
+        os.waitpid(child, 0)
+    run, counted = Run.objects.get(pk=run_id), Census.objects.filter(run_id=run_id).first()
+    print(
+        json.dumps(
+            {
+                "state": run.state,
+                "error": run.error,
+                "swept": swept.queued_again,
+                "saved": sum(before.values()),
+                "same": counted is not None and (counted.total, counted.classes) == (alone.total, alone.classes),
+                "details": counted is not None and counted.details == {**alone.details},
+                "left": CensusPart.objects.count(),
+                "keys": sum(alone.total[name] for name in ("keys", "counters", "locks")),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
