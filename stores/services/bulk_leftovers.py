@@ -21,12 +21,13 @@ def settle_leftovers(run: Run, record: Record, places: Sequence[Writing], change
     """
     done: set[bytes] = set()
     rows = list(TrashEntry.objects.filter(run=run, pk__gt=record.trash_mark).order_by("pk"))
+    ids = [trash.pk for trash in rows]
     for place in places:
         mine = [trash for trash in rows if trash.store_id == place.store.pk]
         now = place.backend.get_each([bytes(trash.key) for trash in mine])
         done.update(bytes(trash.key) for trash, entry in zip(mine, now, strict=True) if _settled(trash, entry, place, change))
-    record.trash_mark = max([record.trash_mark, *(trash.pk for trash in rows)])
-    record.undoable += TrashEntry.objects.filter(pk__in=[trash.pk for trash in rows]).count()
+    record.trash_mark = max([record.trash_mark, *ids])
+    record.undoable += TrashEntry.objects.filter(pk__in=ids).count()
     record.touched(sorted(done))
     return frozenset(done)
 
