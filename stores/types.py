@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, NewType
 
+from stores.texts import Text
+
 NEVER_HEADER: Final = b"\xff" * 8
 
 Clock = Callable[[], float]
@@ -345,6 +347,12 @@ class SettingField:
     """Folded away in the form."""
     used: bool = True
     """False: kept and exported for Stalwart's sake, kvadmin itself does not act on it."""
+    modes: tuple[str, ...] = ()
+    """Kinds of set-up that read it, where not all do; forms show it for those only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", Text(self.label))
+        object.__setattr__(self, "help", Text(self.help))
 
     @property
     def secret(self) -> bool:

@@ -6,7 +6,7 @@
 
 Needs Babel and no gettext tools. Texts come from `{% translate %}`, `{% blocktranslate %}` and `_("…")` in templates, from calls
 of gettext's functions and of `stores.texts.say` in Python, from the words that are counted (`|times:"key"`, `plural(n, "key")`,
-`counted(n, "key")`), and from the table of key classes.
+`counted(n, "key")`), from the table of key classes and from the settings that backends declare.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def collect() -> list[Found]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             if "migrations" not in path.parts:
                 found += _of_python(path)
-    return found + list(_of_classes())
+    return [*found, *_of_classes(), *_of_settings()]
 
 
 def _of_template(path: Path) -> Iterator[Found]:
@@ -127,6 +127,16 @@ def _of_classes() -> Iterator[Found]:
         path = "stores/keyclasses/catalog.py"
         yield Found(str(each.title), "", None, ("Name of a class of keys.",), path)
         yield Found(str(each.use), "", None, (), path)
+
+
+def _of_settings() -> Iterator[Found]:
+    """Labels and help of the settings that the backends declare."""
+    from stores.registry import BACKENDS, backend_class
+
+    for name in BACKENDS:
+        for field in backend_class(name).SETTINGS:
+            yield Found(str(field.label), "", None, ("Label of a setting.",), "stores/backends")
+            yield Found(str(field.help), "", None, (), "stores/backends")
 
 
 def _counted(one: str, many: str, name: str) -> Found:

@@ -36,15 +36,21 @@ SETTINGS: Final = (
         help="redis://user:password@host:6379/0, rediss:// for TLS, redis+unix:///path?db=0 for a socket. A cluster or a set of "
         "sentinels takes several, one a line; a single server only the first.",
     ),
-    SettingField("user", label="User (cluster)", help="ACL user of the cluster's nodes; a single server has it in the URL."),
-    SettingField("password", FieldType.PASSWORD, "Password (cluster)"),
     SettingField(
-        "serviceName", label="Service name (sentinel)", default="mymaster", help="The name the sentinels watch the primary under."
+        "user", label="User (cluster)", modes=("cluster",), help="ACL user of the cluster's nodes; a single server has it in the URL."
     ),
-    SettingField("authUsername", label="User (sentinel)", help="ACL user of the data servers."),
-    SettingField("authSecret", FieldType.PASSWORD, "Password (sentinel)", help="Password of the data servers."),
-    SettingField("sentinelUsername", label="User of the sentinels", advanced=True),
-    SettingField("sentinelSecret", FieldType.PASSWORD, "Password of the sentinels", advanced=True),
+    SettingField("password", FieldType.PASSWORD, "Password (cluster)", modes=("cluster",)),
+    SettingField(
+        "serviceName",
+        label="Service name (sentinel)",
+        default="mymaster",
+        modes=("sentinel",),
+        help="The name the sentinels watch the primary under.",
+    ),
+    SettingField("authUsername", label="User (sentinel)", modes=("sentinel",), help="ACL user of the data servers."),
+    SettingField("authSecret", FieldType.PASSWORD, "Password (sentinel)", modes=("sentinel",), help="Password of the data servers."),
+    SettingField("sentinelUsername", label="User of the sentinels", modes=("sentinel",), advanced=True),
+    SettingField("sentinelSecret", FieldType.PASSWORD, "Password of the sentinels", modes=("sentinel",), advanced=True),
     SettingField("timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty."),
     SettingField(
         "read-timeout", FieldType.DURATION, "Answer timeout", advanced=True, help="How long kvadmin waits for one answer; 5s when empty."

@@ -72,7 +72,10 @@ class StoreForm(StyledForm):
         super().__init__(data, initial=dict(initial or {}), auto_id="store-%s")
         self.settings_fields = fields_of(type_name)
         for name, setting in self.settings_fields.items():
-            self.fields[PREFIX + name] = setting_field(setting)
+            made = setting_field(setting)
+            if setting.modes:
+                made.widget.attrs["data-kv-mode"] = " ".join(setting.modes)
+            self.fields[PREFIX + name] = made
         if type_name == STATIC:
             self.fields["entries"] = entries_field()
             known = _("As Stalwart names it. Of these it asks some by itself: %(ids)s.")
