@@ -221,6 +221,13 @@ AUDIT_DAYS = Variable(
     parsers.between(0, 36_500),
     default="400",
 )
+API_RATE = Variable(
+    "KVADMIN_API_RATE",
+    "1 to 1000000 requests",
+    "What an API token may ask in a minute, over all processes.",
+    parsers.between(1, 1_000_000),
+    default="600",
+)
 METRICS_TOKEN = Variable(
     "KVADMIN_METRICS_TOKEN",
     "16 characters or more",
@@ -251,6 +258,20 @@ PUBLIC_URL = Variable(
     "Where the pages are reached; alerts link there.",
     parsers.origin,
     computed="none: alerts have no link",
+)
+STORE_NETWORKS = Variable(
+    "KVADMIN_STORE_NETWORKS",
+    "addresses or networks separated by commas",
+    "Networks in which stores may be. Link-local addresses and the metadata services of clouds are never reached.",
+    parsers.networks,
+    computed="any",
+)
+STORE_NETWORKS_DENIED = Variable(
+    "KVADMIN_STORE_NETWORKS_DENIED",
+    "addresses or networks separated by commas",
+    "Networks in which no store may be, also where KVADMIN_STORE_NETWORKS allows them.",
+    parsers.networks,
+    computed="none",
 )
 ALERT_PRIVATE_HOSTS = Variable(
     "KVADMIN_ALERT_PRIVATE_HOSTS",
@@ -297,10 +318,13 @@ VARIABLES: tuple[Variable[Any], ...] = (
     TRASH_DAYS,
     TRASH_MB,
     AUDIT_DAYS,
+    API_RATE,
     METRICS_TOKEN,
     EMAIL_URL,
     EMAIL_FROM,
     PUBLIC_URL,
+    STORE_NETWORKS,
+    STORE_NETWORKS_DENIED,
     ALERT_PRIVATE_HOSTS,
     WEB_WORKERS,
     WEB_THREADS,
@@ -344,10 +368,13 @@ class Environment:
     trash_days: int
     trash_mb: int
     audit_days: int
+    api_rate: int
     metrics_token: str
     email_url: str
     email_from: str
     public_url: str
+    store_networks: tuple[str, ...]
+    store_networks_denied: tuple[str, ...]
     alert_private_hosts: bool
     web_workers: int
     web_threads: int
@@ -386,10 +413,13 @@ class Environment:
             "trash_days": TRASH_DAYS.required(source),
             "trash_mb": TRASH_MB.required(source),
             "audit_days": AUDIT_DAYS.required(source),
+            "api_rate": API_RATE.required(source),
             "metrics_token": METRICS_TOKEN.read(source) or "",
             "email_url": EMAIL_URL.read(source) or "",
             "email_from": EMAIL_FROM.required(source),
             "public_url": PUBLIC_URL.read(source) or "",
+            "store_networks": STORE_NETWORKS.read(source) or (),
+            "store_networks_denied": STORE_NETWORKS_DENIED.read(source) or (),
             "alert_private_hosts": ALERT_PRIVATE_HOSTS.required(source),
             "web_workers": WEB_WORKERS.required(source),
             "web_threads": WEB_THREADS.required(source),

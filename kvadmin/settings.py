@@ -33,9 +33,12 @@ KVADMIN_TRUSTED_PROXIES = ENV.trusted_proxies
 KVADMIN_TRASH_DAYS = ENV.trash_days
 KVADMIN_TRASH_MB = ENV.trash_mb
 KVADMIN_AUDIT_DAYS = ENV.audit_days
+KVADMIN_API_RATE = ENV.api_rate
 KVADMIN_AUDIT_GUARDS = True
 """Triggers that keep the audit's rows as they are (`stores/models/guards.py`)."""
 KVADMIN_METRICS_TOKEN = ENV.metrics_token
+KVADMIN_STORE_NETWORKS = ENV.store_networks
+KVADMIN_STORE_NETWORKS_DENIED = ENV.store_networks_denied
 KVADMIN_ALERT_PRIVATE_HOSTS = ENV.alert_private_hosts
 KVADMIN_PUBLIC_URL = ENV.public_url
 

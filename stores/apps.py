@@ -18,4 +18,5 @@ class StoresConfig(AppConfig):
         pre_migrate.connect(guards.remove, sender=self, dispatch_uid="audit guards")
         post_migrate.connect(guards.install, sender=self, dispatch_uid="audit guards")
         import_module("stores.services.signins").connect()
+        import_module("stores.hostrules").guard_sockets()
         import_module("stores.services.account_events").connect()

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from django.db.models import Model, QuerySet
 
-from stores import sight
+from stores import hostrules, sight
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, UnknownStore
 from stores.models import DefaultLookupStore, HttpLookup, Store
@@ -121,6 +121,7 @@ def open_store(store: Store, *, clock: Clock = time.time) -> Backend:
         raise NotSupported(say("Store %(store_id)s is switched off.", store_id=store.id), say("Switch it on in its settings."))
     settings = resolve_macros(store.settings)
     backend_type = backend_class(store.type)
+    hostrules.require_allowed(store.type, settings)
     return backend_type(settings, version=store.effective_version, clock=clock, **_extras(store, clock))
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from stores import hostrules
 from stores.backends.base import Backend
 from stores.errors import BadConfig, NotSupported, StoreError, StoreRefused
 from stores.models import Store
@@ -39,7 +40,7 @@ def test_connection(type: str, settings: Mapping[str, str], version: str = "", e
         found = version or _detected(type, checked, entries)
         with _unsaved(type, checked, found or "0.11", entries) as backend:
             return backend.check()
-    except (BadConfig, NotSupported) as error:
+    except (BadConfig, NotSupported, StoreRefused) as error:
         return [Check("Settings", CheckState.FAILED, error.message, error.fix)]
 
 
@@ -47,7 +48,9 @@ def _unsaved(type: str, settings: Mapping[str, str], version: str, entries: Entr
     extras: dict[str, object] = {"entries": tuple(entries)} if type == STATIC else {}
     if type in MEMBERS:
         extras["members"] = open_members(type, settings)
-    return store_settings.instantiate(type, resolve_macros(settings), version=version, **extras)
+    resolved = resolve_macros(settings)
+    hostrules.require_allowed(type, resolved)
+    return store_settings.instantiate(type, resolved, version=version, **extras)
 
 
 def _detected(type: str, settings: Mapping[str, str], entries: Entries) -> str:

@@ -29,6 +29,7 @@ from stores.services.pulse import ask
 from stores.services.snippets import of_store
 from stores.services.store_checks import STATIC
 from stores.services.tally import BUCKETS
+from stores.services.transport import transport
 from stores.templatetags import words
 from stores.templatetags.kv_shell import state_of
 from stores.types import Check, CheckState, Entry, Kind
@@ -134,6 +135,7 @@ def store(request: HttpRequest, store: Store) -> HttpResponse:
     pulse = ask(store)
     state, dot = state_of(info, pulse)
     schedule = schedules.describe(store.purge_frequency, timezone.now()) if store.purge_frequency else None
+    context |= {"transport": transport(store)}
     context |= {"pulse": pulse, "state": state, "dot": dot, "schedule": schedule, "last_purge": runs.latest(store)}
     context |= growth.card(store, growth.range_of(request), past.week) | {"largest": largest(store, census), "subjects": subjects(census)}
     context |= {"intervals": census_schedule.INTERVALS, "next_count": next_count(store, census)}
