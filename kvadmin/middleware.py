@@ -68,12 +68,13 @@ def sight_of_user(get_response: Handler) -> Handler:
 def first_things_first(get_response: Handler) -> Handler:
     """Whoever has to choose a password or set up a second factor does that before anything else.
 
-    What is due is decided at sign-in and kept in the session (`services/duties.py`), so that no page pays for it.
+    Whether anything is due is decided at sign-in and kept in the session (`services/duties.py`), so that only those pay for it who
+    still have something to do.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        due = request.session.get(duties.SESSION_KEY) if request.user.is_authenticated else None
-        if due and not _is_way_out(request.path_info):
+        asked = request.user.is_authenticated and duties.SESSION_KEY in request.session and not _is_way_out(request.path_info)
+        if asked and (due := duties.note(request, request.user)):
             return HttpResponseRedirect(reverse(duties.PAGES[due[0]]))
         return get_response(request)
 

@@ -33,17 +33,14 @@ def _signed_in(sender: object, request: HttpRequest | None, user: Any, **_: Any)
 def _password(sender: object, request: HttpRequest, user: Any, **_: Any) -> None:
     Account.objects.filter(user=user).update(must_change=False)
     audit.record(_actor(user, request), "password")
-    duties.note(request, user)
 
 
 def _added(sender: object, request: HttpRequest, user: Any, authenticator: Authenticator, **_: Any) -> None:
     audit.record(_actor(user, request), "factor-add", after={"kind": authenticator.type})
-    duties.note(request, user)
 
 
 def _removed(sender: object, request: HttpRequest, user: Any, authenticator: Authenticator, **_: Any) -> None:
     audit.record(_actor(user, request), "factor-remove", before={"kind": authenticator.type})
-    duties.note(request, user)
 
 
 def _renewed(sender: object, request: HttpRequest, user: Any, authenticator: Authenticator, **_: Any) -> None:

@@ -33,10 +33,11 @@ def due(user: Any) -> list[str]:
     return found
 
 
-def note(request: HttpRequest, user: Any) -> None:
-    """Keep in the session what is due now; called at sign-in and when something of it was done."""
+def note(request: HttpRequest, user: Any) -> list[str]:
+    """Keep in the session what is due now, and answer it; at sign-in, and as long as something is due."""
     found = due(user)
     if found:
         request.session[SESSION_KEY] = found
     else:
         request.session.pop(SESSION_KEY, None)
+    return found
