@@ -64,6 +64,11 @@ def forbids_scripts(error: BaseException) -> bool:
     return "unknown command" in text and "eval" in text
 
 
+def about_tls(error: BaseException) -> bool:
+    """Whether the encryption of a connection failed."""
+    return _says("certificate", "hostname mismatch", "ssl", "wrong version number", "eof occurred in violation")(error)
+
+
 def lacks_command(error: BaseException, name: str) -> bool:
     """Whether the reply says that this command is unknown to the server or forbidden to the user."""
     text = str(error).lower()

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, Final
 
 import redis
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
+from stores.backends.redis_errors import DriverError, about_tls
 from stores.backends.redis_link import PlainLink, connection_arguments, quiet_arguments, shared_limits, spare_eviction_order
 from stores.backends.redis_settings import RedisConfig
+
+QUICKLY: Final = 1.0
+"""Seconds within which a refusal has come; later it was silence, and asking again would only take more time."""
+
+
+class ExplainingSentinel(Sentinel):
+    """The driver's sentinel client, which swallows why it cannot talk to a sentinel; what is wrong with TLS is worth telling."""
+
+    def discover_master(self, service_name: str) -> Any:
+        """Host and port of the primary. Raises MasterNotFoundError, or the error of TLS that keeps the sentinels from answering."""
+        began = time.monotonic()
+        try:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        except MasterNotFoundError:
+            if time.monotonic() - began < QUICKLY:
+                self._raise_trouble_with_tls()
+            raise
+
+    def _raise_trouble_with_tls(self) -> None:
+        try:
+            self.sentinels[0].ping()
+        except DriverError as error:
+            if about_tls(error):
+                raise
 
 
 class SentinelLink(PlainLink):
@@ -57,7 +83,7 @@ def open_sentinel(config: RedisConfig) -> Sentinel:
         "redis_connect_func": _greet,
     }
     addresses = [(address.host, address.port) for address in config.addresses]
-    sentinel: Any = Sentinel
+    sentinel: Any = ExplainingSentinel
     opened: Sentinel = sentinel(addresses, sentinel_kwargs=sentinels, **servers)
     return opened
 

@@ -143,5 +143,5 @@ def test_in_the_middle_of_the_removal_of_a_set(kind: str) -> None:
         finally:
             place.start()
         recovered(backend)
-        assert sum(step.values for step in backend.delete_range(KeyRange.of_prefix(b"old"))) > 0
+        assert sum(step.count for step in backend.delete_range(KeyRange.of_prefix(b"old"))) > 0
         assert sorted(walked(backend)) == KEYS

@@ -216,6 +216,57 @@ def test_slots_that_move_meanwhile_lose_and_repeat_nothing(own: Cluster, scripts
 
 
 @pytest.mark.parametrize("own", FLAVOURS, indirect=True)
+def test_slots_that_move_while_a_set_is_removed_and_keys_change_in_bulk(own: Cluster) -> None:
+    names = plant(own, 3000)
+    others = plant(own, 500, seed=2, prefix=b"\x06")
+    source, target = own.primaries[0], own.primaries[2]
+    moving = iter(sorted({key_slot(name) for name in names if own.home_of(name) is source})[:24])
+
+    with RedisBackend(own.settings()) as backend, RedisBackend(own.settings()) as other:
+
+        def change() -> None:
+            """Half of a slot is here, half is there: expiries and writes of many keys at once, each under its condition."""
+            seen = [entry for entry in other.get_each(sorted(others)) if entry is not None]
+            assert len(seen) == len(others)
+            answers = other.set_expiry_each(seen, 2_000_000_000)
+            assert not [answer for answer in answers if isinstance(answer, Exception)]
+            put = other.put_each([(entry, answer) for entry, answer in zip(seen, answers, strict=True) if isinstance(answer, Entry)])
+            assert not [answer for answer in put if isinstance(answer, Exception)]
+
+        removed = 0
+        for step in backend.delete_range(KeyRange.of_prefix(b"\x05")):
+            removed += step.count
+            slot = next(moving, None)
+            if slot is not None:
+                own.move_slot(slot, source, target, between=change)
+        for slot in moving:
+            own.move_slot(slot, source, target)
+        assert removed == len(names)
+        exactly_once(walk(backend), others)
+
+
+@pytest.mark.parametrize("own", FLAVOURS, indirect=True)
+def test_a_failover_while_a_set_is_removed(own: Cluster) -> None:
+    names = plant(own, 4000)
+    others = plant(own, 300, seed=2, prefix=b"\x06")
+    for node in own.primaries:
+        with node.client() as client:
+            wait_for(lambda client=client: client.wait(1, 1000) == 1, what="the replica")  # type: ignore[misc]
+    with RedisBackend(own.settings()) as backend:
+        backend.link.patience = 30.0
+        removed = 0
+        for number, step in enumerate(backend.delete_range(KeyRange.of_prefix(b"\x05"))):
+            removed += step.count
+            if number == 0:
+                own.primaries[1].kill()
+        exactly_once(walk(backend), others)
+        assert removed <= len(names), "what went on the old primary is counted at most once"
+        answers = backend.delete_each([entry for entry in backend.get_each(sorted(others)) if entry is not None])
+        assert not [answer for answer in answers if isinstance(answer, Exception)]
+        assert backend.count() == (0, True)
+
+
+@pytest.mark.parametrize("own", FLAVOURS, indirect=True)
 def test_a_slot_that_is_half_moved_is_seen_whole(own: Cluster) -> None:
     names = plant(own, 300) | {b"{tag}%03d" % number for number in range(100)}
     with own.client() as client:

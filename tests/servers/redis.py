@@ -18,6 +18,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tests.servers.process import Child, missing, own_folder
+from tests.servers.tls import Certificates
 
 FLAVOURS = ("valkey", "redis")
 """Valkey 9 comes as a wheel with the development dependencies; Redis 7 from the distribution."""
@@ -73,12 +74,14 @@ class RedisServer:
         dump: Path | None = None,
         password: str = "",
         folder: Path | None = None,
+        tls: Certificates | None = None,
     ) -> None:
         self.flavour = flavour
         self.port = port or free_port()
         self.folder = folder or own_folder(f"kvadmin-{flavour}-")
         self.password = password
-        self.options = list(options)
+        self.tls = tls
+        self.options = [*options, *(tls_options(tls) if tls else ())]
         if password:
             self.options += ["--requirepass", password]
         if dump is not None:
@@ -92,12 +95,12 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://{f':{self.password}@' if self.password else ''}127.0.0.1:{self.port}"
+        return f"redis{'s' if self.tls else ''}://{f':{self.password}@' if self.password else ''}127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start (again) on the same port and data."""
         arguments = [
-            "--port",
+            *(("--port", "0", "--tls-port") if self.tls else ("--port",)),
             str(self.port),
             "--bind",
             "127.0.0.1",
@@ -141,6 +144,12 @@ class RedisServer:
         self.child.process.send_signal(signal.SIGCONT)
 
 
+def tls_options(certificates: Certificates) -> list[str]:
+    """A server that asks every client for a certificate of the authority."""
+    files = {"cert": certificates.server, "key": certificates.server_key, "ca-cert": certificates.ca}
+    return [part for name, path in files.items() for part in (f"--tls-{name}-file", str(path))] + ["--tls-auth-clients", "yes"]
+
+
 class Cluster:
     """A Redis Cluster of `primaries` nodes with `replicas` each, formed by commands."""
 
@@ -155,12 +164,14 @@ class Cluster:
         timeout_ms: int = 1000,
         password: str = "",
         more: Sequence[str] = (),
+        tls: Certificates | None = None,
     ) -> None:
         """`more`: further options of every node."""
         options = [*more, "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", str(timeout_ms)]
         options += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
         options += ["--masterauth", password] if password else []
-        self.nodes = [RedisServer(flavour, *options, password=password) for _ in range(primaries * (1 + replicas) + spare)]
+        options += ["--tls-cluster", "yes", "--tls-replication", "yes"] if tls else []
+        self.nodes = [RedisServer(flavour, *options, password=password, tls=tls) for _ in range(primaries * (1 + replicas) + spare)]
         self.primaries = self.nodes[:primaries]
         self.replicas = self.nodes[primaries : primaries * (1 + replicas)]
         self.spares = self.nodes[primaries * (1 + replicas) :]
@@ -257,20 +268,26 @@ class SentinelSet:
         password: str = "",
         sentinel_password: str = "",
         more: Sequence[str] = (),
+        tls: Certificates | None = None,
     ) -> None:
         """`more`: further options of the data servers."""
         self.service, self.password, self.sentinel_password = service, password, sentinel_password
         auth = ["--masterauth", password] if password else []
-        common = ["--repl-diskless-sync-delay", "0", *auth, *more]
-        self.primary = RedisServer(flavour, *common, password=password)
+        self.tls = tls
+        common = ["--repl-diskless-sync-delay", "0", *auth, *more, *(("--tls-replication", "yes") if tls else ())]
+        self.primary = RedisServer(flavour, *common, password=password, tls=tls)
         self.replicas = [
-            RedisServer(flavour, *common, "--replicaof", f"127.0.0.1 {self.primary.port}", password=password) for _ in range(replicas)
+            RedisServer(flavour, *common, "--replicaof", f"127.0.0.1 {self.primary.port}", password=password, tls=tls)
+            for _ in range(replicas)
         ]
         self.sentinels = [Sentinel(self, flavour) for _ in range(3)]
         wait_for(lambda: all(sentinel.sees(len(self.replicas)) for sentinel in self.sentinels), what="the sentinels")
 
     def settings(self) -> dict[str, str]:
-        found = {"redis-type": "sentinel", "urls": "\n".join(f"redis://127.0.0.1:{each.port}" for each in self.sentinels)}
+        found = {
+            "redis-type": "sentinel",
+            "urls": "\n".join(f"redis{'s' if self.tls else ''}://127.0.0.1:{each.port}" for each in self.sentinels),
+        }
         found["serviceName"] = self.service
         if self.password:
             found["authSecret"] = self.password
@@ -294,11 +311,14 @@ class Sentinel(RedisServer):
 
     def __init__(self, owner: SentinelSet, flavour: str) -> None:
         self.owner = owner
-        super().__init__(flavour, password=owner.sentinel_password)
+        super().__init__(flavour, password=owner.sentinel_password, tls=owner.tls)
 
     def start(self) -> None:
         service = self.owner.service
-        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", f"unixsocket {self.socket}"]
+        lines = [f"port {0 if self.tls else self.port}", "bind 127.0.0.1", f"dir {self.folder}", f"unixsocket {self.socket}"]
+        if self.tls:
+            options = ["--tls-port", str(self.port), *tls_options(self.tls), "--tls-replication", "yes"]
+            lines += [f"{name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True)]
         lines += [f"requirepass {self.password}"] if self.password else []
         lines += [f"sentinel monitor {service} 127.0.0.1 {self.owner.primary.port} 2", f"sentinel down-after-milliseconds {service} 400"]
         lines += [f"sentinel failover-timeout {service} 3000"]
