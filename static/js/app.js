@@ -140,7 +140,7 @@
     notice.append(line);
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.xhr?.status) all("[data-kv-lost]").forEach((line) => line.remove());
+    if (event.detail.xhr?.status) all("#notice [data-kv-lost]").forEach((line) => line.remove());
   });
   // A session that has ended answers with the sign-in page: ask for the whole page again instead of drawing that into a corner.
   document.addEventListener("htmx:beforeSwap", (event) => {
