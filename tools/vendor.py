@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # ruff: noqa: SIM905
-"""Rebuild `static/vendor/` from unpacked packages: a subset of Tabler's stylesheet and one sprite of Tabler's icons.
+"""Rebuild `static/vendor/` from unpacked packages: a subset of Tabler's stylesheet, one sprite of Tabler's icons, and uPlot.
 
-    python3 tools/vendor.py CORE ICONS
+    python3 tools/vendor.py CORE ICONS UPLOT
 
-CORE and ICONS are the folders of the unpacked npm packages named in `PACKAGES`. Their checksums are checked first, so that
+CORE, ICONS and UPLOT are the folders of the unpacked npm packages named in `PACKAGES`. Their checksums are checked first, so that
 the same input gives the same files. Needs nothing but Python's standard library.
 
 The whole stylesheet is 79 KB compressed, of which the pages use a few controls and the base rules. What is kept: every
@@ -25,6 +25,8 @@ TARGET = ROOT / "static" / "vendor"
 PACKAGES = {
     "core": ("@tabler/core", "1.6.1", "dist/css/tabler.min.css", "370a2d4e608ae518351d10528fc7dbe19b354ae5062c51b2a9cb294850d65403"),
     "icons": ("@tabler/icons", "3.51.0", "icons/outline", ""),
+    "plot": ("uplot", "1.6.32", "dist/uPlot.iife.min.js", "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"),
+    "plotcss": ("uplot", "1.6.32", "dist/uPlot.min.css", "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04"),
 }
 CLASSES = frozenset(
     "btn btn-primary btn-danger btn-sm form-control form-select form-label form-check form-check-input is-invalid disabled".split()
@@ -177,24 +179,45 @@ def digest(path: Path) -> str:
     return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
 
 
-def main(core: str, icons: str) -> None:
-    """Write the subset, the sprite and `VENDOR.tsv`."""
-    sheet, icon_folder = Path(core) / PACKAGES["core"][2], Path(icons) / PACKAGES["icons"][2]
-    if digest(sheet) != PACKAGES["core"][3]:
-        raise SystemExit(f"{sheet} is not the file of {PACKAGES['core'][0]} {PACKAGES['core'][1]}.")
+def checked(folder: str, key: str) -> Path:
+    """A file of a package, which has to be the one that is meant."""
+    package, version, name, wanted = PACKAGES[key]
+    path = Path(folder) / name
+    if wanted and digest(path) != wanted:
+        raise SystemExit(f"{path} is not the file of {package} {version}.")
+    return path
+
+
+def plot(source: Path) -> str:
+    """uPlot's script or sheet as it is, under a head that says what it is."""
+    text = re.sub(r"\A/\*!.*?\*/\s*", "", source.read_text(), flags=re.S)
+    return f"/*! uPlot {PACKAGES['plot'][1]}, MIT, Copyright (c) 2022 Leon Sorokin */\n{text.strip()}\n"
+
+
+def main(core: str, icons: str, uplot: str) -> None:
+    """Write the subset, the sprite, the chart and `VENDOR.tsv`."""
+    sheet, icon_folder = checked(core, "core"), checked(icons, "icons")
+    script, script_sheet = checked(uplot, "plot"), checked(uplot, "plotcss")
     own = set(re.findall(r"var\((--[\w-]+)", (ROOT / "static" / "css" / "app.css").read_text()))
     rules = without_unread(prune(parse(sheet.read_text())), own)
     header = f"/* A subset of {PACKAGES['core'][0]} {PACKAGES['core'][1]}, MIT, Copyright The Tabler Authors. Made by tools/vendor.py. */\n"
     (TARGET / "tabler.css").write_text(header + render(rules) + "\n")
     (TARGET / "icons.svg").write_text(sprite(icon_folder))
+    (TARGET / "uplot.js").write_text(plot(script))
+    (TARGET / "uplot.css").write_text(plot(script_sheet))
     lines = ["file\tsha256\tpackage\tversion\tlicence\tmade from\tsha256 of its source"]
-    for name, key, source in (("tabler.css", "core", sheet), ("icons.svg", "icons", icon_folder)):
+    for name, key, source in (
+        ("tabler.css", "core", sheet),
+        ("icons.svg", "icons", icon_folder),
+        ("uplot.js", "plot", script),
+        ("uplot.css", "plotcss", script_sheet),
+    ):
         package, version, made_from, _ = PACKAGES[key]
         lines.append("\t".join((name, digest(TARGET / name), package, version, "MIT", made_from, digest(source))))
     (TARGET / "VENDOR.tsv").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         raise SystemExit(__doc__)
     main(*sys.argv[1:])

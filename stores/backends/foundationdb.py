@@ -84,11 +84,31 @@ class FoundationDBBackend(DataStoreBackend):
     LABEL = "FoundationDB"
     SETTINGS = (
         SettingField("cluster-file", FieldType.PATH, "Cluster file", help="Empty: the default file of the client library."),
-        SettingField("transaction.timeout", FieldType.DURATION, "Transaction timeout", default="5s"),
-        SettingField("transaction.retry-limit", FieldType.INTEGER, "Retries of a transaction", default="100", advanced=True),
-        SettingField("transaction.max-retry-delay", FieldType.DURATION, "Longest wait between retries", default="1s", advanced=True),
-        SettingField("ids.machine", label="Machine id", advanced=True),
-        SettingField("ids.datacenter", label="Data centre id", advanced=True),
+        SettingField(
+            "transaction.timeout",
+            FieldType.DURATION,
+            "Transaction timeout",
+            default="5s",
+            help="A transaction that takes longer is given up.",
+        ),
+        SettingField(
+            "transaction.retry-limit",
+            FieldType.INTEGER,
+            "Retries of a transaction",
+            default="100",
+            advanced=True,
+            help="How often a transaction that collided is tried again.",
+        ),
+        SettingField(
+            "transaction.max-retry-delay",
+            FieldType.DURATION,
+            "Longest wait between retries",
+            default="1s",
+            advanced=True,
+            help="The wait between two tries grows up to this.",
+        ),
+        SettingField("ids.machine", label="Machine id", advanced=True, help="Tells the machine of this process to the cluster."),
+        SettingField("ids.datacenter", label="Data centre id", advanced=True, help="Tells the data centre of this process to the cluster."),
     )
     ADVICE = "Needs FoundationDB's client library on this machine and the server's cluster file."
 

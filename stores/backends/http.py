@@ -33,19 +33,46 @@ class HttpBackend(ReadOnlyTable):
     LABEL = "HTTP lookup"
     SETTINGS = (
         SettingField("url", FieldType.URLS, "URL", required=True, help="http or https; may hold a user and password."),
-        SettingField("format", FieldType.CHOICE, "Format", required=True, choices=("list", "csv")),
+        SettingField(
+            "format", FieldType.CHOICE, "Format", required=True, choices=("list", "csv"), help="A list has one key a line; CSV has columns."
+        ),
         SettingField("index.key", FieldType.INTEGER, "Column of the key", help="csv only, counted from 0."),
         SettingField("index.value", FieldType.INTEGER, "Column of the value", help="csv only; empty: every value is 1."),
-        SettingField("separator", label="Separator", default=",", advanced=True),
-        SettingField("skip-first", FieldType.BOOLEAN, "Skip the first row", default="false"),
-        SettingField("enable", FieldType.BOOLEAN, "Enabled", default="true", advanced=True),
-        SettingField("refresh", FieldType.DURATION, "Fetch every", default="12h"),
-        SettingField("retry", FieldType.DURATION, "After a failure fetch again in", default="1h", advanced=True),
-        SettingField("timeout", FieldType.DURATION, "Timeout", default="30s", advanced=True),
-        SettingField("gzipped", FieldType.BOOLEAN, "Packed with gzip", default="false"),
-        SettingField("limits.size", FieldType.INTEGER, "Most bytes of the answer", default="104857600", advanced=True),
-        SettingField("limits.entries", FieldType.INTEGER, "Most entries", default="100000", advanced=True),
-        SettingField("limits.entry-size", FieldType.INTEGER, "Most bytes of a cell", default="512", advanced=True),
+        SettingField("separator", label="Separator", default=",", advanced=True, help="The character between the columns of a CSV."),
+        SettingField("skip-first", FieldType.BOOLEAN, "Skip the first row", default="false", help="The first row of the CSV holds titles."),
+        SettingField(
+            "enable", FieldType.BOOLEAN, "Enabled", default="true", advanced=True, help="Switched off, the lookup answers nothing."
+        ),
+        SettingField("refresh", FieldType.DURATION, "Fetch every", default="12h", help="How often the list is fetched anew."),
+        SettingField(
+            "retry",
+            FieldType.DURATION,
+            "After a failure fetch again in",
+            default="1h",
+            advanced=True,
+            help="The wait after a fetch that failed.",
+        ),
+        SettingField("timeout", FieldType.DURATION, "Timeout", default="30s", advanced=True, help="A fetch that takes longer has failed."),
+        SettingField("gzipped", FieldType.BOOLEAN, "Packed with gzip", default="false", help="The answer is a gzip file."),
+        SettingField(
+            "limits.size",
+            FieldType.INTEGER,
+            "Most bytes of the answer",
+            default="104857600",
+            advanced=True,
+            help="Of a longer answer nothing is taken.",
+        ),
+        SettingField(
+            "limits.entries",
+            FieldType.INTEGER,
+            "Most entries",
+            default="100000",
+            advanced=True,
+            help="Entries beyond this number are not read.",
+        ),
+        SettingField(
+            "limits.entry-size", FieldType.INTEGER, "Most bytes of a cell", default="512", advanced=True, help="Longer cells are left out."
+        ),
         SettingField(
             "allow-private",
             FieldType.BOOLEAN,

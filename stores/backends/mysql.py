@@ -69,16 +69,44 @@ class MySQLBackend(SurveyByKeys):
     LABEL = "MySQL or MariaDB"
     ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
     SETTINGS = (
-        SettingField("host", label="Host", required=True),
-        SettingField("port", FieldType.INTEGER, "Port", default="3306"),
-        SettingField("database", label="Database", required=True),
-        SettingField("user", label="User"),
-        SettingField("password", FieldType.PASSWORD, "Password"),
+        SettingField("host", label="Host", required=True, help="Name or address of the server, or the path of its socket."),
+        SettingField("port", FieldType.INTEGER, "Port", default="3306", help="TCP port of the server."),
+        SettingField("database", label="Database", required=True, help="Name of the database that holds Stalwart's tables."),
+        SettingField("user", label="User", help="Account that kvadmin signs in as; an own one with few rights is safer than Stalwart's."),
+        SettingField("password", FieldType.PASSWORD, "Password", help="Kept encrypted, never shown again."),
         *TLS_FIELDS,
-        SettingField("timeout", FieldType.DURATION, "Idle timeout of Stalwart's sessions", advanced=True, used=False),
-        SettingField("max-allowed-packet", FieldType.INTEGER, "Largest packet", advanced=True, used=False),
-        SettingField("pool.min-connections", FieldType.INTEGER, "Connections at least", advanced=True, used=False),
-        SettingField("pool.max-connections", FieldType.INTEGER, "Connections at most", advanced=True, used=False),
+        SettingField(
+            "timeout",
+            FieldType.DURATION,
+            "Idle timeout of Stalwart's sessions",
+            advanced=True,
+            used=False,
+            help="After so long without a statement the server ends Stalwart's sessions.",
+        ),
+        SettingField(
+            "max-allowed-packet",
+            FieldType.INTEGER,
+            "Largest packet",
+            advanced=True,
+            used=False,
+            help="In bytes; larger rows are refused by the server.",
+        ),
+        SettingField(
+            "pool.min-connections",
+            FieldType.INTEGER,
+            "Connections at least",
+            advanced=True,
+            used=False,
+            help="Connections that Stalwart keeps open.",
+        ),
+        SettingField(
+            "pool.max-connections",
+            FieldType.INTEGER,
+            "Connections at most",
+            advanced=True,
+            used=False,
+            help="Connections that Stalwart opens at most.",
+        ),
     )
     DIALECT = "mysql"
 

@@ -76,14 +76,14 @@ class PostgreSQLBackend(SurveyByPages):
     ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
     SETTINGS = (
         SettingField("host", label="Host", help="Empty: the local socket."),
-        SettingField("port", FieldType.INTEGER, "Port", default="5432"),
-        SettingField("database", label="Database", required=True),
-        SettingField("user", label="User"),
-        SettingField("password", FieldType.PASSWORD, "Password"),
+        SettingField("port", FieldType.INTEGER, "Port", default="5432", help="TCP port of the server."),
+        SettingField("database", label="Database", required=True, help="Name of the database that holds Stalwart's tables."),
+        SettingField("user", label="User", help="Role that kvadmin signs in as; an own one with few rights is safer than Stalwart's."),
+        SettingField("password", FieldType.PASSWORD, "Password", help="Kept encrypted, never shown again."),
         *TLS_FIELDS,
         SettingField("timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty."),
         SettingField("options", label="Options of libpq", advanced=True, help="Such as -c search_path=mail."),
-        SettingField("pool.max-connections", FieldType.INTEGER, "Connections", advanced=True, used=False),
+        SettingField("pool.max-connections", FieldType.INTEGER, "Connections", advanced=True, used=False, help="Connections that Stalwart opens at most."),
     )
     DIALECT = "postgresql"
     INSERT_TAIL = " ON CONFLICT (k) DO NOTHING"

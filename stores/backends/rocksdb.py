@@ -70,9 +70,32 @@ class RocksDBBackend(DataStoreBackend):
     LABEL = "RocksDB"
     SETTINGS = (
         SettingField("path", FieldType.PATH, "Folder", required=True, help="The database folder on this machine."),
-        SettingField("min-blob-size", FieldType.INTEGER, "Smallest blob file entry", default="16834", advanced=True, used=False),
-        SettingField("write-buffer-size", FieldType.INTEGER, "Write buffer in bytes", default="134217728", advanced=True, used=False),
-        SettingField("pool.workers", FieldType.INTEGER, "Worker threads of the server", advanced=True, used=False),
+        SettingField(
+            "min-blob-size",
+            FieldType.INTEGER,
+            "Smallest blob file entry",
+            default="16834",
+            advanced=True,
+            used=False,
+            help="Values of so many bytes go into files of their own.",
+        ),
+        SettingField(
+            "write-buffer-size",
+            FieldType.INTEGER,
+            "Write buffer in bytes",
+            default="134217728",
+            advanced=True,
+            used=False,
+            help="Memory that the server fills before it writes a file.",
+        ),
+        SettingField(
+            "pool.workers",
+            FieldType.INTEGER,
+            "Worker threads of the server",
+            advanced=True,
+            used=False,
+            help="Threads that Stalwart gives to the database.",
+        ),
     )
     ADVICE = "Run kvadmin on the mail server's machine, as the mail server's user. Editing and purging need the server stopped."
 

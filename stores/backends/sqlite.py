@@ -33,8 +33,17 @@ class SQLiteBackend(SurveyByRowId):
     ADVICE = "The path of the database file, and read and write access to it and to its folder."
     SETTINGS = (
         SettingField("path", FieldType.PATH, "Database file", required=True, help="As in Stalwart's store.<id>.path."),
-        SettingField("pool.max-connections", FieldType.INTEGER, "Connections", advanced=True, used=False),
-        SettingField("pool.workers", FieldType.INTEGER, "Workers", advanced=True, used=False),
+        SettingField(
+            "pool.max-connections",
+            FieldType.INTEGER,
+            "Connections",
+            advanced=True,
+            used=False,
+            help="Connections that Stalwart opens; kvadmin opens its own.",
+        ),
+        SettingField(
+            "pool.workers", FieldType.INTEGER, "Workers", advanced=True, used=False, help="Threads that Stalwart gives to the file."
+        ),
     )
     DIALECT = "sqlite"
     LOCK_ROWS = ""

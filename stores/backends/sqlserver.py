@@ -21,7 +21,7 @@ LOCK_SECONDS: Final = 2
 """How long a write waits for a row that another transaction holds."""
 
 TLS_FIELDS: Final = (
-    SettingField("tls.enable", FieldType.BOOLEAN, "TLS", default="false"),
+    SettingField("tls.enable", FieldType.BOOLEAN, "TLS", default="false", help="Encrypt the connection."),
     SettingField(
         "tls.allow-invalid-certs",
         FieldType.BOOLEAN,
