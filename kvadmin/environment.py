@@ -259,6 +259,13 @@ PUBLIC_URL = Variable(
     parsers.origin,
     computed="none: alerts have no link",
 )
+UPLOAD_MB = Variable(
+    "KVADMIN_UPLOAD_MB",
+    "1 to 10000 MB",
+    "The largest request that is read; imports of keys are what needs room.",
+    parsers.between(1, 10_000),
+    default="256",
+)
 STORE_NETWORKS = Variable(
     "KVADMIN_STORE_NETWORKS",
     "addresses or networks separated by commas",
@@ -323,6 +330,7 @@ VARIABLES: tuple[Variable[Any], ...] = (
     EMAIL_URL,
     EMAIL_FROM,
     PUBLIC_URL,
+    UPLOAD_MB,
     STORE_NETWORKS,
     STORE_NETWORKS_DENIED,
     ALERT_PRIVATE_HOSTS,
@@ -373,6 +381,7 @@ class Environment:
     email_url: str
     email_from: str
     public_url: str
+    upload_mb: int
     store_networks: tuple[str, ...]
     store_networks_denied: tuple[str, ...]
     alert_private_hosts: bool
@@ -418,6 +427,7 @@ class Environment:
             "email_url": EMAIL_URL.read(source) or "",
             "email_from": EMAIL_FROM.required(source),
             "public_url": PUBLIC_URL.read(source) or "",
+            "upload_mb": UPLOAD_MB.required(source),
             "store_networks": STORE_NETWORKS.read(source) or (),
             "store_networks_denied": STORE_NETWORKS_DENIED.read(source) or (),
             "alert_private_hosts": ALERT_PRIVATE_HOSTS.required(source),

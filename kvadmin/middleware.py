@@ -14,6 +14,12 @@ from stores import sight
 from stores.services import duties
 from stores.services.actor import rights_of
 
+_FEATURES = (
+    "accelerometer=(), autoplay=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), "
+    "midi=(), payment=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()"
+)
+"""Browser features that no page uses."""
+
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
@@ -55,6 +61,20 @@ def forwarded_address(get_response: Handler) -> Handler:
     return middleware
 
 
+def request_size(get_response: Handler) -> Handler:
+    """Refuses what is larger than `KVADMIN_UPLOAD_MB` before a byte of it is read, so that nobody fills memory or disk."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        length = str(request.META.get("CONTENT_LENGTH") or "0")
+        most = int(settings.KVADMIN_UPLOAD_MB) * 1_000_000
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
+            text = f"The request is too large; up to {most:,} bytes are taken (KVADMIN_UPLOAD_MB).\n"
+            return HttpResponse(text, status=413, content_type="text/plain", headers={"Connection": "close"})
+        return get_response(request)
+
+    return middleware
+
+
 def sight_of_user(get_response: Handler) -> Handler:
     """No view finds a store that the signed-in user may not see; of an API request its token decides (`request.rights`)."""
 
@@ -90,7 +110,7 @@ def response_headers(get_response: Handler) -> Handler:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+        response.headers.setdefault("Permissions-Policy", _FEATURES)
         if "Cache-Control" not in response.headers and request.user.is_authenticated:
             response.headers["Cache-Control"] = "private, no-store"
         return response

@@ -37,6 +37,7 @@ KVADMIN_API_RATE = ENV.api_rate
 KVADMIN_AUDIT_GUARDS = True
 """Triggers that keep the audit's rows as they are (`stores/models/guards.py`)."""
 KVADMIN_METRICS_TOKEN = ENV.metrics_token
+KVADMIN_UPLOAD_MB = ENV.upload_mb
 KVADMIN_STORE_NETWORKS = ENV.store_networks
 KVADMIN_STORE_NETWORKS_DENIED = ENV.store_networks_denied
 KVADMIN_ALERT_PRIVATE_HOSTS = ENV.alert_private_hosts
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "kvadmin",
 ]
 MIDDLEWARE = [
+    "kvadmin.middleware.request_size",
     "kvadmin.middleware.forwarded_address",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -49,3 +49,13 @@ def test_pages_of_a_signed_in_user_are_not_kept() -> None:
     response = handler(request)
     assert response.headers["Cache-Control"] == "private, no-store"
     assert "geolocation=()" in response.headers["Permissions-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("1000000", 200), ("1000001", 413), ("9" * 18, 413), ("", 200), ("junk", 200), ("9" * 40, 413)]
+)
+@override_settings(KVADMIN_UPLOAD_MB=1)
+def test_a_request_that_is_too_large_is_refused_unread(length: str, status: int) -> None:
+    request = HttpRequest()
+    request.META["CONTENT_LENGTH"] = length
+    assert middleware.request_size(lambda request: HttpResponse())(request).status_code == status
