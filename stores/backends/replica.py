@@ -4,7 +4,7 @@ Settings: `primary` and `replicas`, ids of SQL stores.
 Capabilities: those of the primary.
 Differences from Stalwart: walks and censuses may be read from a replica; whatever a person edits, and everything that decides a
 write or a purge, is read from the primary. Stalwart itself accepts only SQLite and PostgreSQL here.
-Limits: a replica lags behind; a replica that does not answer is left out until the store is opened again.
+Limits: a replica lags behind; one that fails is left out for half a minute, so that a page waits for it once, and `ping` says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from stores.backends.base import Backend, IsLock
 from stores.backends.replication import LAG_SECONDS, lag_words
@@ -42,6 +42,20 @@ from stores.types import (
 
 Answer = TypeVar("Answer")
 
+AWAY_SECONDS: Final = 30.0
+"""How long a replica that failed is left out before it is tried again."""
+
+_away: dict[tuple[str, ...], float] = {}
+"""Replicas that failed, by where they are, and when (monotonic) they may be tried again. Of this process."""
+
+
+def _place_of(replica: Backend) -> tuple[str, ...]:
+    return replica.TYPE, *(replica.settings.get(name, "") for name in ("host", "port", "database", "path"))
+
+
+def _is_away(replica: Backend) -> bool:
+    return _away.get(_place_of(replica), 0.0) > time.monotonic()
+
 
 class ReplicaBackend(Backend):
     """Reads that may be old come from the first replica that answers; all else goes to the primary."""
@@ -67,7 +81,8 @@ class ReplicaBackend(Backend):
                 field = "replicas" if number else "primary"
                 raise BadConfig(f"A {member.LABEL} store cannot be {field}.", "Give the id of an SQL store.", field)
         self.primary, *replicas = members
-        self.replicas = list(replicas)
+        self.replicas = [replica for replica in replicas if not _is_away(replica)]
+        """Those that reads go to."""
         self._members = tuple(members)
 
     @property
@@ -79,8 +94,21 @@ class ReplicaBackend(Backend):
             member.close()
 
     def ping(self) -> Ping:
-        """The primary's answer."""
-        return self.primary.ping()
+        """The primary's answer, with a word on the replicas that are left out. One round trip a server."""
+        ping = self.primary.ping()
+        for replica in tuple(self.replicas):
+            try:
+                replica.ping()
+            except (StoreUnavailable, StoreRefused):
+                self._leave_out(replica)
+        away = [str(number) for number, replica in enumerate(self._members[1:], 1) if replica not in self.replicas]
+        if not away:
+            return ping
+        return Ping(ping.milliseconds, f"{ping.server}, without replica {' and '.join(away)}: its reads go to the primary")
+
+    def _leave_out(self, replica: Backend) -> None:
+        self.replicas.remove(replica)
+        _away[_place_of(replica)] = time.monotonic() + AWAY_SECONDS
 
     def check(self) -> list[Check]:
         """The primary's test step by step, then one line a replica with its lag; one that fails is no reason to stop."""
@@ -88,12 +116,12 @@ class ReplicaBackend(Backend):
         return [*checks, *(_check_of(f"Replica {number}", replica) for number, replica in enumerate(self._members[1:], 1))]
 
     def _old_is_fine(self, read: Callable[[Backend], Answer]) -> Answer:
-        """Ask the replicas in order, then the primary. One that fails is not asked again."""
+        """Ask the replicas in order, then the primary. One that fails is not asked again for a while."""
         while self.replicas:
             try:
                 return read(self.replicas[0])
             except (StoreUnavailable, StoreRefused):
-                del self.replicas[0]
+                self._leave_out(self.replicas[0])
         return read(self.primary)
 
     # reading
@@ -130,7 +158,7 @@ class ReplicaBackend(Backend):
             except (StoreUnavailable, StoreRefused):
                 if member is self.primary:
                     raise
-                del self.replicas[0]
+                self._leave_out(member)
 
     def key_get(self, key: bytes) -> bytes | None:
         return self.primary.key_get(key)

@@ -87,6 +87,21 @@ class PostgreSQLServer:
         return True
 
 
+class Standby(PostgreSQLServer):
+    """A replica that follows a running server by streaming."""
+
+    def __init__(self, primary: PostgreSQLServer) -> None:
+        self.offers_tls, self.binaries, self.durable = primary.offers_tls, primary.binaries, False
+        self.certificates = primary.certificates
+        self.folder = own_folder("kvadmin-pg-standby-")
+        self.port = free_port()
+        self.child = None
+        data = self.folder / "data"
+        argv: list[str | Path] = [self.binaries / "pg_basebackup", "-D", data, "-R", "-X", "stream", "-c", "fast", "-h", "127.0.0.1"]
+        run([*argv, "-p", str(primary.port), "-U", "postgres"], {"PGPASSWORD": PASSWORD})
+        self.start()
+
+
 def find_binaries() -> list[Path]:
     """Folders that hold a PostgreSQL server: the one of the environment, Debian's (newest first), the packaged one."""
     found = [Path(os.environ["KVADMIN_TEST_POSTGRESQL_BIN"])] if os.environ.get("KVADMIN_TEST_POSTGRESQL_BIN") else []
