@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.conf import settings
+from django.core.cache import caches
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -12,15 +15,24 @@ from stores.services.actor import Actor
 from stores.services.permissions import Permission, require
 from stores.services.rights import Role
 
+_SHOWN: Final = "switches:read-only"
+
 
 def policy() -> Policy:
     """The present switches; one query."""
     return Policy.objects.first() or Policy()
 
 
-def read_only_here() -> bool:
-    """Whether kvadmin writes into no store at all. At most one query."""
-    return bool(settings.KVADMIN_READ_ONLY) or policy().read_only
+def shown_read_only() -> bool:
+    """Whether kvadmin writes into no store at all, for showing: the switch may be as old as five seconds. Seldom a query."""
+    if settings.KVADMIN_READ_ONLY:
+        return True
+    cache = caches["process"]
+    known: bool | None = cache.get(_SHOWN)
+    if known is None:
+        known = policy().read_only
+        cache.set(_SHOWN, known, 5)
+    return known
 
 
 def why_read_only(store: Store) -> str:
@@ -37,6 +49,7 @@ def save(actor: Actor, *, read_only: bool, second_factor_from: Role | None) -> P
     require(actor, Permission.ADMIN)
     before = policy()
     found = Policy(read_only=read_only, second_factor_from="" if second_factor_from is None else second_factor_from.value)
+    caches["process"].delete(_SHOWN)
     with transaction.atomic():
         found.save()
         audit.record(actor, "switches", before=_summary(before), after=_summary(found))

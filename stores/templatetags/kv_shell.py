@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from stores.models import Store
-from stores.services import tour
+from stores.services import switches, tour
 from stores.services.actor import rights_of
 from stores.services.definitions import StoreInfo, list_stores
 from stores.services.permissions import Permission
@@ -154,6 +154,7 @@ def shell(context: template.Context) -> dict[str, Any]:
         "here": request.get_full_path() if request and request.method == "GET" else reverse("stores:overview"),
         "theme_icon": next(icon for value, _label, icon in THEMES if value == theme),
         "languages": languages_of(request),
+        "read_only_all": bool(user and user.is_authenticated) and switches.shown_read_only(),
         "themes": [{"value": value, "label": label, "icon": icon, "here": value == theme} for value, label, icon in THEMES],
     }
     if user is None or not shared["signed_in"]:

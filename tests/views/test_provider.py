@@ -86,6 +86,22 @@ def test_somebody_who_has_lost_the_role_is_turned_away(there: Provider) -> None:
     assert sign_in(Client(), there, groups=["others"]).status_code == 403
 
 
+def test_its_accounts_confirm_there_who_they_are(there: Provider) -> None:
+    browser = Client()
+    sign_in(browser, there, groups=["staff"])
+    session = browser.session
+    session["account_authentication_methods"] = [{**session["account_authentication_methods"][0], "at": 0}]
+    session.save()
+    asked = browser.get("/settings/tokens/")
+    assert asked["Location"] == "/account/confirm/elsewhere/?next=%2Fsettings%2Ftokens%2F"
+    assert "prompt%3Dlogin" in browser.get(asked["Location"]).content.decode()
+    again = browser.get("/sign-in/with/oidc/?next=/settings/tokens/&auth_params=prompt%3Dlogin")
+    assert parse_qs(urlsplit(again["Location"]).query)["prompt"] == ["login"]
+    back = urlsplit(agreed(again["Location"]))
+    assert browser.get(f"{back.path}?{back.query}")["Location"] == "/settings/tokens/"
+    assert browser.get("/settings/tokens/").status_code == 200
+
+
 def test_an_account_of_the_same_name_is_not_taken_over(there: Provider) -> None:
     local = make("ana", "admin")
     local.email = "ana@example.org"
