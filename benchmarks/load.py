@@ -176,14 +176,21 @@ class Installation:
 
     def ready(self) -> dict[str, Any]:
         """What /readyz says; empty while nobody answers."""
+        try:
+            found: dict[str, Any] = json.loads(self.page("/readyz") or "{}")
+        except ValueError:
+            return {}
+        return found
+
+    def page(self, path: str) -> str:
+        """A page as an administrator sees it; empty while nobody answers."""
         place = urlsplit(self.url)
         link = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
         try:
-            link.request("GET", "/readyz")
-            found: dict[str, Any] = json.loads(link.getresponse().read())
-            return found
-        except (OSError, ValueError, http.client.HTTPException):
-            return {}
+            link.request("GET", path, headers={"Cookie": self.cookies[0]} if self.cookies else {})
+            return link.getresponse().read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            return ""
         finally:
             link.close()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,8 +26,6 @@ class Fault:
 
     name: str
     strike: Callable[[Installation], None]
-    part: str = ""
-    """The part that /readyz names; empty where it names none."""
 
 
 def _kill(program: str) -> Callable[[Installation], None]:
@@ -61,35 +60,67 @@ def _restart_store(made: Installation) -> None:
 FAULTS = (
     Fault("web worker", _kill_web_worker),
     Fault("web", _kill("web")),
-    Fault("worker", _kill("worker"), "worker"),
-    Fault("beat", _kill("beat"), "beat"),
-    Fault("broker", _kill("broker"), "broker"),
-    Fault("database", _lock_database, "database"),
+    Fault("worker", _kill("worker")),
+    Fault("beat", _kill("beat")),
+    Fault("broker", _kill("broker")),
+    Fault("database", _lock_database),
     Fault("store", _restart_store),
 )
 
 
-def all_of_them(made: Installation, crowd: Crowd) -> int:
+def all_of_them(made: Installation, crowd: Crowd, faults: Sequence[Fault] = FAULTS) -> int:
     """Strike each part; answers how many did not come back by themselves."""
     lost = 0
-    print(f"{'killed':12}{'pages failed for s':>20}{'failed':>8}{'ready after s':>15}")
-    for fault in FAULTS:
+    print(f"{'killed':12}{'pages failed for s':>20}{'failed':>8}{'ready after s':>15}  said meanwhile")
+    for fault in faults:
         if _wait(lambda: _all_ready(made)) is None:
             return lost + 1
         crowd.forget()
         began = time.monotonic()
-        fault.strike(made)
-        time.sleep(AWAY_SECONDS)
-        back = _wait(lambda: _all_ready(made))
+        with _Witness(made) as witness:
+            fault.strike(made)
+            time.sleep(AWAY_SECONDS)
+            back = _wait(lambda: _all_ready(made))
         time.sleep(AWAY_SECONDS)
         with crowd.lock:
             failed = list(crowd.failed_at)
         span = max(failed) - began if failed else 0.0
-        print(f"{fault.name:12}{span:20.1f}{len(failed):8}{back - began if back else -1:15.1f}", flush=True)
+        print(f"{fault.name:12}{span:20.1f}{len(failed):8}{back - began if back else -1:15.1f}  {witness.said}", flush=True)
         if back is None:
             print(made.up.log[-3000:], made.ready(), sep="\n")
         lost += back is None or (bool(failed) and time.monotonic() - max(failed) < AWAY_SECONDS / 2)
     return lost
+
+
+class _Witness:
+    """What /readyz says while something is away, and whether the overview shows the store's outage."""
+
+    def __init__(self, made: Installation) -> None:
+        self.made = made
+        self.heard: set[str] = set()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Witness:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(30)
+
+    @property
+    def said(self) -> str:
+        return "; ".join(sorted(self.heard)) or "nothing"
+
+    def _watch(self) -> None:
+        while not self.stop.wait(0.2):
+            found = self.made.ready()
+            if not found:
+                self.heard.add("no answer")
+            self.heard |= {f"{name}: {detail}" for name, detail in found.get("parts", {}).items() if detail != "ok"}
+            if "does not answer" in self.made.page("/"):
+                self.heard.add("overview: a store does not answer")
 
 
 def _all_ready(made: Installation) -> bool:

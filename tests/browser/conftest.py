@@ -106,7 +106,7 @@ def sign_in(visit: Visit) -> None:
     visit.page.get_by_role("link", name="Sign in to see the stores").click()
     visit.page.get_by_label("Name").fill("admin")
     visit.page.get_by_label("Password").fill(PASSWORD)
-    visit.page.get_by_role("button", name="Sign in").click()
+    visit.page.get_by_role("button", name="Sign in", exact=True).click()
     visit.page.get_by_role("heading", level=1).wait_for()
 
 
