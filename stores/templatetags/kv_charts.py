@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -132,6 +133,19 @@ def _hits(points: Sequence[Point], places: Sequence[float], width: int) -> list[
         }
         for number, point in enumerate(points)
     ]
+
+
+@register.simple_tag
+def plot_points(points: Sequence[Point]) -> str:
+    """Moments, keys and live keys as three JSON lists, for the script that draws the curve."""
+    columns = ([int(point.at.timestamp()) for point in points], [point.keys for point in points], [point.live for point in points])
+    return json.dumps(columns, separators=(",", ":"))
+
+
+@register.simple_tag
+def plot_zone() -> str:
+    """The time zone of the pages by its IANA name."""
+    return timezone.get_current_timezone_name()
 
 
 @register.simple_tag

@@ -38,8 +38,17 @@ from stores.views.common import actor_of, go, needs, show, store_page
 from stores.views.errands import answer_of
 
 TEMPLATE = "stores/store.html"
-_EDGES: Final = (0, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400)
-_BARS: Final = ("1 h", "6 h", gettext_lazy("1 day"), gettext_lazy("7 days"), gettext_lazy("30 days"))
+_BARS: Final = (
+    gettext_lazy("1 min"),
+    gettext_lazy("5 min"),
+    gettext_lazy("1 h"),
+    gettext_lazy("6 h"),
+    gettext_lazy("1 d"),
+    gettext_lazy("7 d"),
+    gettext_lazy("30 d"),
+    gettext_lazy("1 y"),
+)
+"""Under these, one for each bucket of `BUCKETS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +290,10 @@ def time_bars(store: Store, census: Census | None) -> list[TimeBar]:
     counts = histogram["total"]
     ends = [0, *(seconds for _, seconds in BUCKETS)]
     figures: list[tuple[str, int, dict[str, Any], str]] = [(gettext("expired"), counts[0], {"expiry": "expired"}, "b-warn")]
-    for label, (low, high) in zip(_BARS, pairwise(_EDGES), strict=True):
-        keys = sum(counts[place] for place, end in enumerate(ends) if low < end <= high)
+    for label, keys, (low, high) in zip(_BARS, counts[1:], pairwise(ends), strict=False):
         figures.append((str(label), keys, {"after": low, "before": high} if low else {"before": high}, "b"))
-    later = sum(counts[place] for place, end in enumerate(ends) if end > _EDGES[-1]) + counts[-2]
-    figures += [(gettext("later"), later, {"after": _EDGES[-1]}, "b"), (gettext("never"), counts[-1], {"expiry": "never"}, "b-soft")]
+    figures.append((gettext("more"), counts[-2], {"after": ends[-1]}, "b"))
+    figures.append((gettext("never"), counts[-1], {"expiry": "never"}, "b-soft"))
     top = max(1, *(keys for _, keys, _, _ in figures))
     here = reverse("stores:keys", args=[store.pk])
     return [_bar(place, label, keys, top, f"{here}?{urlencode(query)}", kind) for place, (label, keys, query, kind) in enumerate(figures)]
@@ -294,4 +302,4 @@ def time_bars(store: Store, census: Census | None) -> list[TimeBar]:
 def _bar(place: int, label: str, keys: int, top: int, url: str, kind: str) -> TimeBar:
     height = 92 * keys / top
     height = round(max(2.0, height) if keys else 0.0, 1)
-    return TimeBar(label, keys, url, kind, 4 + 47 * place, round(112 - height, 1), height)
+    return TimeBar(label, keys, url, kind, 2 + 38 * place, round(112 - height, 1), height)

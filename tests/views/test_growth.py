@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from django.test import Client
@@ -121,3 +124,29 @@ def test_scales_are_round() -> None:
     assert [text for _, text in columns(day, day + 7 * 86400 - 1, 8)] == ["Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Mon"]
     assert [signed(number) for number in (4.4, -41, 0)] == ["+4", "−41", "0"]
     assert [signed_size(number) for number in (2048, -144, 0)] == ["+2.0 KB", "−144 B", "0"]
+
+
+def test_the_growth_page_brings_the_figures_for_a_script_and_stays_whole_without(client: Client, grown: Store) -> None:
+    html = client.get(at(grown)).content.decode()
+    found = re.search(r'data-kv-plot="([^"]*)"', html)
+    assert found is not None
+    moments, keys, live = json.loads(unescape(found[1]))
+    assert len(moments) == len(keys) == len(live) > 20
+    assert (keys[-1], live[-1]) == (303, 303)
+    assert moments == sorted(moments)
+    assert '<svg class="kv-chart is-long"' in html
+    assert "vendor/uplot" in html and "js/growth" in html
+    assert "vendor/uplot" not in client.get(at(grown, "store")).content.decode()
+
+
+def test_every_part_of_the_time_left_opens_its_keys(client: Client, memory: Store) -> None:
+    now = int(time.time())
+    for seconds in (-50, 30, 200, 3000, 20_000, 80_000, 500_000, 2_000_000, 30_000_000, 90_000_000):
+        plant(memory, b"in%d" % seconds, b"v", now + seconds)
+    plant(memory, b"never")
+    census.count(memory, ACTOR)
+    html = client.get(at(memory, "store")).content.decode()
+    bars = [unescape(address) for address in re.findall(r'<a href="(/[^"]*/keys/\?(?:expiry|after|before)[^"]*)" aria-label', html)]
+    assert len(bars) == 11
+    for address in bars:
+        assert len(set(re.findall(r"(?:in-?\d+|never)(?=</)", client.get(address).content.decode()))) == 1, address
