@@ -21,7 +21,7 @@ from stores.keyclasses import CLASSES
 from stores.models import Store
 from stores.models.fields import cipher
 from stores.registry import find_store
-from stores.services import edit, trash
+from stores.services import edit, switches, trash
 from stores.services.actor import Actor
 from stores.services.browse import read_key
 from stores.services.every import ask_each
@@ -221,7 +221,7 @@ def _planned(action: Action, target: Target, store: Store, answer: dict[bytes, R
     if isinstance(answer, StoreError):
         return PlannedKey(target, None, refused=str(answer))
     row = answer.get(bytes(target.key))
-    refused = say("Store %(store_id)s is switched to read only here.", store_id=store.pk) if store.read_only else ""
+    refused = switches.why_read_only(store) if store.read_only or switches.shown_read_only() else ""
     if row is not None and row.decoded.slug not in action.classes:
         refused = say("This is not a key for it: %(title)s.", title=row.decoded.title)
     seen = "" if row is None else row.entry.etag
