@@ -34,7 +34,7 @@ def settle_leftovers(run: Run, record: Record, places: Sequence[Writing], change
 
 def _settled(trash: TrashEntry, now: Entry | None, place: Writing, change: Change) -> bool:
     """Whether the key counts as done; the trash row is taken back, or completed, as the store says."""
-    ours = now is not None and content_digest(settle(now, place.version, place.kind)[1]) == trash.replaced_by
+    ours = now is not None and trash.replaced_by in (now.etag, content_digest(settle(now, place.version, place.kind)[1]))
     if trash.reason == CREATED or ours:
         return _complete(trash, now if ours else None) and change.do is not Do.MOVE
     was = place.stored(entry_of(trash))

@@ -11,18 +11,25 @@ import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import django
+import psycopg
+import pymysql
+import redis
 
 django.setup()
 
+from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from stores.models import DefaultLookupStore, Run, RunAction, Store, TrashEntry  # noqa: E402
-from stores.services import bulk, definitions, purge, runs  # noqa: E402
+from stores.backends.rocksdb import RocksDBBackend  # noqa: E402
+from stores.models import Run, RunAction, Store, TrashEntry  # noqa: E402
+from stores.services import bulk, definitions, keyfile_import, purge, runs  # noqa: E402
 from stores.services.actor import Actor  # noqa: E402
 from stores.services.bulk_change import Do, make_change  # noqa: E402
 from stores.services.bulk_preview import Confirmed  # noqa: E402
@@ -35,18 +42,30 @@ ACTOR = Actor("ana", "page", rights=EVERYTHING)
 runs.queue = lambda run: None  # no broker here: the orders say who works
 
 
-def begin(kind: str, files: dict[str, str]) -> str:
-    """New definitions on these files, and a queued run."""
-    DefaultLookupStore.objects.all().delete()
-    Store.objects.all().delete()
-    stores = {
-        name: definitions.create_store(ACTOR, id=name, type="sqlite", settings={"path": path}, version="0.11")
-        for name, path in files.items()
-    }
+def begin(kind: str, definitions_of: dict[str, dict[str, Any]], file: str) -> str:
+    """Definitions of these stores, and a queued run."""
+    stores = {name: _defined(name, **wanted) for name, wanted in definitions_of.items()}
+    source = stores["source"]
     if kind == "purge":
-        return str(purge.start(ACTOR, stores["source"], Pace.FAST).pk)
-    change = make_change(Do(kind), KeyFilter(prefix=b"user:"), time.time(), to="target" if kind != "delete" else "")
-    return str(bulk.start(ACTOR, stores["source"], Confirmed(change, 0, False, 0), Pace.FAST).pk)
+        return str(purge.start(ACTOR, source, Pace.FAST).pk)
+    if kind == "import":
+        upload = keyfile_import.accept([Path(file).read_bytes()])
+        options = keyfile_import.Options(at=time.time(), format="jsonl")
+        return str(keyfile_import.start(ACTOR, source, keyfile_import.Confirmed(upload, options, 30, False, 0), Pace.FAST).pk)
+    to = stores["target"].pk if kind in ("copy", "move") else ""
+    change = make_change(Do(kind), KeyFilter(prefix=b"user:"), time.time(), to=to, expiry="never")
+    return str(bulk.start(ACTOR, source, Confirmed(change, 0, False, 0), Pace.FAST).pk)
+
+
+def _defined(name: str, type: str, settings: dict[str, str]) -> Store:
+    """The definition of that name and type, with these settings."""
+    found = Store.objects.filter(pk=f"{name}-{type}").first()
+    if found is None:
+        return definitions.create_store(ACTOR, id=f"{name}-{type}", type=type, settings=settings, version="0.11")
+    if found.settings != settings:
+        found.settings = settings
+        found.save(update_fields=["settings"])
+    return found
 
 
 def work(run_id: str, die_at: int) -> dict[str, Any]:
@@ -57,6 +76,7 @@ def work(run_id: str, die_at: int) -> dict[str, Any]:
     if child == 0:
         count = _counting(die_at)
         run = Run.objects.get(pk=run_id)
+        _count_servers(count, die_at)
         (purge.execute if run.action == RunAction.PURGE else bulk.execute)(run_id)
         os.write(writing, str(count[0]).encode())
         os._exit(0)
@@ -85,6 +105,25 @@ def _counting(die_at: int) -> list[int]:
     return count
 
 
+def _count_servers(count: list[int], die_at: int) -> None:
+    """The same for what is said to servers, and for the calls that change a RocksDB."""
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            count[0] += 1
+            if count[0] == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*arguments, **options)
+
+        return call
+
+    places: list[tuple[Any, str]] = [(psycopg.Connection, "execute"), (pymysql.cursors.Cursor, "execute")]
+    places += [(redis.connection.AbstractConnection, "send_packed_command")]
+    places += [(RocksDBBackend, name) for name in ("delete_each", "put_each", "get_each")]
+    for owner, name in places:
+        setattr(owner, name, counted(getattr(owner, name)))
+
+
 def restart(run_id: str) -> None:
     """What the sweeper does a minute after the worker's last sign of life."""
     Run.objects.filter(pk=run_id).update(heartbeat_at=timezone.now() - timedelta(minutes=5))
@@ -93,19 +132,20 @@ def restart(run_id: str) -> None:
 
 def look(run_id: str) -> dict[str, Any]:
     run = Run.objects.get(pk=run_id)
-    trash = TrashEntry.objects.filter(run=run).values_list("key", flat=True)
+    trash = TrashEntry.objects.filter(run=run).order_by("pk")
     return {
         "state": run.state,
         "error": run.error,
         "removed": run.removed,
         "done": Record.of(run).done,
-        "trash": sorted(bytes(key).hex() for key in trash),
+        "trash": [[bytes(entry.key).hex(), entry.reason, entry.replaced_by] for entry in trash],
     }
 
 
 ORDERS = {"begin": begin, "work": work, "restart": restart, "look": look}
 
 if __name__ == "__main__":
+    call_command("migrate", verbosity=0)
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         print(json.dumps(ORDERS[name](*arguments)), flush=True)  # type: ignore[operator]
