@@ -16,11 +16,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField(
             model_name="run",
-            name="action",
-            field=models.CharField(choices=[("purge", "Purge"), ("census", "Census"), ("bulk", "Bulk"), ("care", "Care")], max_length=16),
-        ),
-        migrations.AlterField(
-            model_name="run",
             name="state",
             field=models.CharField(
                 choices=[

@@ -13,8 +13,6 @@ class RunAction(models.TextChoices):
     PURGE = "purge"
     CENSUS = "census"
     BULK = "bulk"
-    CARE = "care"
-    """What a database needs after many of its rows have gone."""
 
 
 class RunState(models.TextChoices):

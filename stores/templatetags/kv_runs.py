@@ -32,7 +32,6 @@ NAMES: Final = {
     RunAction.PURGE: gettext_lazy("Purge"),
     RunAction.CENSUS: gettext_lazy("Count"),
     RunAction.BULK: gettext_lazy("Bulk change"),
-    RunAction.CARE: gettext_lazy("Maintenance"),
 }
 
 _BULK: Final = {

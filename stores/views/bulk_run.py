@@ -71,7 +71,8 @@ def bulk_export(request: HttpRequest, store: Store) -> HttpResponse:
     wanted = request.POST.get("format", "jsonl")
     if wanted not in ("jsonl", "csv"):
         raise BadConfig(_("Choose JSON Lines or CSV."), field="format")
-    pieces = export(actor_of(request), store, KeyFilter.from_query(request.GET.dict()), "csv" if wanted == "csv" else "jsonl")
+    filter, secrets = KeyFilter.from_query(request.GET.dict()), bool(request.POST.get("secrets"))
+    pieces = export(actor_of(request), store, filter, "csv" if wanted == "csv" else "jsonl", secrets=secrets)
     kind = "text/csv; charset=utf-8" if wanted == "csv" else "application/jsonl; charset=utf-8"
     name = quote(f"{store.pk}-{time.strftime('%Y%m%d-%H%M%S')}.{wanted}")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
