@@ -184,6 +184,8 @@ def _settings_of(at: MailServer, bounds: Bounds, host: str) -> Answer:
     remarks = []
     if not any(name.startswith("store.") for name in found):
         remarks.append(_("The server names no stores of its own: they are in its config.toml, which can be imported too."))
+    if any(name.startswith("store.") and ("%{file:" in text or "%{env:" in text) for name, text in found.items()):
+        remarks.append(_("Some settings name files or environment variables of the mail server's machine; they are read on this one."))
     return Answer(host, json.dumps({"settings": reduced(dict(sorted(found.items())))}), "", tuple(remarks))
 
 

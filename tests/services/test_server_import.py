@@ -245,6 +245,14 @@ def vars_of(found: Access) -> dict[str, Any]:
     return {name: getattr(found, name) for name in Access.__slots__}
 
 
+def test_macros_of_another_machine_are_remarked_on(far: Configured) -> None:
+    far.settings = ONE | {"store.m.urls": "redis://:%{file:/etc/redis-password}%@127.0.0.1"}
+    planned = plan_of(server_import.ask(ACTOR, access(far)))
+    assert any("read on this one" in problem.message for problem in planned.problems)
+    store = planned.find("m")
+    assert store is not None and "%{file:/etc/redis-password}%" in store.settings["urls"]
+
+
 # the settings in a data store
 
 

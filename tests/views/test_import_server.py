@@ -57,6 +57,7 @@ def test_the_page_has_three_ways_to_begin(client: Client) -> None:
     page = client.get("/import/")
     assert_sound(page)
     text = text_of(page)
+    assert "Choose the file" not in text, "nothing was sent yet"
     assert "A running server" in text and "sysStoreLookupGet" in text and "settings-list" in text
     assert "Define the server's data store here first" in text
 
