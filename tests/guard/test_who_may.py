@@ -73,11 +73,12 @@ def page_routes(patterns: list[Any], namespace: str = "") -> Iterator[str]:
 def test_every_route_is_listed_once() -> None:
     listed = [row.route for row in rows() if not row.api]
     assert len(listed) == len(set(listed))
-    assert set(listed) == set(page_routes(get_resolver().url_patterns))
+    known = set(page_routes(get_resolver().url_patterns))
+    assert set(listed) == known, f"add to the table or take out: {sorted(set(listed) ^ known)}"
     described = {(route.method, route.path) for route in routes(schema())}
     api = [(row.method, row.route) for row in rows() if row.api]
     assert len(api) == len(set(api))
-    assert set(api) == described
+    assert set(api) == described, f"add to the table or take out: {sorted(set(api) ^ described)}"
     assert {row.right for row in rows()} <= EVERYTHING
 
 
