@@ -33,7 +33,7 @@ class KeyFilterForm(StyledForm):
         required=False,
         max_length=500,
         widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": "IP, network, login, address, domain", "autocomplete": "off", "spellcheck": "false"}
+            attrs={"type": "search", "placeholder": _("IP, network, login, address, domain"), "autocomplete": "off", "spellcheck": "false"}
         ),
     )
     kind = forms.ChoiceField(label=_("Kind"), required=False, choices=KINDS)

@@ -25,7 +25,7 @@ def of_store(store_id: str) -> tuple[Snippet, ...]:
     """Lines that name the store; empty for an id that no quotes can hold."""
     asked = _call("key_exists", store_id, "sender_domain", quote_key=False)
     scripted = _call("key_exists", store_id, SENDER_DOMAIN, quote_key=False)
-    return () if asked is None or scripted is None else (Snippet("Expression", asked), Snippet(say("Sieve script"), _sieve(scripted)))
+    return () if asked is None or scripted is None else (Snippet(say("Expression"), asked), Snippet(say("Sieve script"), _sieve(scripted)))
 
 
 def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:
@@ -44,7 +44,7 @@ def of_key(store_id: str, row: Row) -> tuple[Snippet, ...]:
     if asked is None:
         return ()
     sieve = () if function == "counter_get" else (Snippet(say("Sieve script"), _sieve(asked)),)
-    return (Snippet("Expression", asked), *sieve)
+    return (Snippet(say("Expression"), asked), *sieve)
 
 
 def _call(function: str, store_id: str, key: str, *, quote_key: bool = True) -> str | None:

@@ -78,6 +78,12 @@ def run_name(run: Run) -> str:
 
 
 @register.filter
+def pace_word(pace: str) -> str:
+    """How fast a run goes, in the reader's language."""
+    return {"gentle": gettext("gentle"), "normal": gettext("normal"), "fast": gettext("fast")}.get(pace, pace)
+
+
+@register.filter
 def bulk_past(run: Run) -> str:
     """What a bulk change does to its keys, as done: `deleted`."""
     return str(_PAST.get(run.params.get("do", ""), gettext("done")))

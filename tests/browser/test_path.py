@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.urls import resolve
 from playwright.sync_api import Browser, Request, expect
 
 from tests.browser.conftest import NARROW, WIDE, Visit, captured_store, sign_in, visiting
 from tests.fixtures_path import needs_fixtures
 from tests.running_up import RunningUp, wait_for
+from tests.views import test_routes
 
 pytestmark = needs_fixtures
 
@@ -154,7 +157,19 @@ PAGES = (
     "/3am/", "/3am/?q=203.0.113.20", "/find/?q=203.0.113.20", "/limited/", "/stores/{}/spam/", "/stores/{}/spam/?part=bayes",
     "/stores/{}/leftovers/", "/stores/{}/remove/rates/rate-auth/", "/settings/mail-server/",
     "/audit/", "/settings/", "/stores/add/", "/stores/add/redis/", "/stores/add/static/", "/import/", "/nowhere/", "/stores/nowhere/",
+    "/stores/{}/growth/", "/stores/{}/compare/", "/stores/{}/bulk/", "/stores/{}/bulk/?class=rate-auth&do=delete", "/stores/{}/keys/import/",
+    "/stores/{}/publish/", "/lookups/", "/alerts/", "/alerts/add/", "/settings/tokens/", "/account/",
+    "/settings/users/", "/settings/users/1/", "/account/confirm/", "/account/password/", "/account/second-factor/", "/account/passkeys/",
 )  # fmt: skip
+BY_LINK = {"run": ("/runs/", 'a[href^="/runs/"]')}
+"""Pages whose address is not known beforehand: where a link to one is."""
+ELSEWHERE = {"confirm-elsewhere", "alert", "sign-in"}
+"""Pages that need what this installation has not, a provider or a rule; the first of those that are opened without an account."""
+
+
+def test_every_route_that_shows_a_page_is_looked_at() -> None:
+    names = {resolve(urlsplit(path.format("seen")).path).url_name for path in PAGES if "nowhere" not in path}
+    assert set(test_routes.PAGES) <= names | set(BY_LINK) | ELSEWHERE
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -170,6 +185,12 @@ def test_every_page_is_accessible_and_fits(running: RunningUp, chromium: Browser
             visit.open(path.format(seen))
             axe(visit)
             visit.quiet()
+        for list_path, link in BY_LINK.values():
+            visit.open(list_path)
+            visit.page.locator(f"main {link}").first.click()
+            visit.page.wait_for_load_state()
+            axe(visit)
+            visit.quiet()
         visit.open(f"/stores/{seen}/keys/")
         for menu in visit.page.locator("details.kv-menu:visible").all():
             menu.locator("summary").click()
@@ -182,7 +203,7 @@ def test_other_widths_do_not_scroll_sideways(running: RunningUp, chromium: Brows
         sign_in(visit)
         for path in PAGES:
             visit.open(path.format(seen))
-            for width in (320, 480, 768, 1024, 1200, 1920):
+            for width in (320, 360, 480, 768, 1024, 1200, 1920, 2560):
                 visit.page.set_viewport_size({"width": width, "height": 900})
                 visit.quiet()
 
@@ -287,3 +308,64 @@ def test_the_appearance_changes_without_a_reload(running: RunningUp, chromium: B
         visit.page.reload()
         expect(visit.page.locator("html")).to_have_attribute("data-bs-theme", "dark")
         visit.quiet()
+
+
+def test_the_keyboard_map_opens_goes_and_can_be_switched_off(running: RunningUp, chromium: Browser, seen: str) -> None:
+    with visiting(chromium, running.url) as visit:
+        sign_in(visit)
+        page = visit.page
+        visit.open(f"/stores/{seen}/keys/?class=rate-auth")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        expect(page.locator("main .kv-subject").nth(1)).to_be_focused()
+        page.keyboard.press("k")
+        page.keyboard.press("x")
+        expect(page.locator("input[data-kv-pick]").first).to_be_checked()
+        page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keyboard")
+        expect(dialog).to_be_visible()
+        axe(visit)
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        page.keyboard.press("g")
+        page.keyboard.press("t")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Trash")
+        page.get_by_role("button", name="Keyboard").click()
+        dialog.get_by_label("Keys of one letter are on").uncheck()
+        dialog.get_by_role("button", name="Close").click()
+        page.keyboard.press("?")
+        expect(dialog).to_be_hidden()
+        page.keyboard.press("Control+k")
+        expect(page.locator("#find")).to_be_focused()
+        visit.quiet()
+
+
+def test_the_focus_stays_when_a_list_is_replaced(running: RunningUp, chromium: Browser, seen: str) -> None:
+    with visiting(chromium, running.url) as visit:
+        sign_in(visit)
+        visit.open(f"/stores/{seen}/keys/")
+        page = visit.page
+        link = page.locator(".kv-rail a").nth(3)
+        link.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**class=**")
+        expect(page.locator('.kv-rail a[aria-current="true"]')).to_be_focused()
+        page.get_by_label("Expiry", exact=True).focus()
+        page.get_by_label("Expiry", exact=True).select_option("live")
+        page.wait_for_url("**expiry=live**")
+        expect(page.get_by_label("Expiry", exact=True)).to_be_focused()
+        visit.quiet()
+
+
+def test_another_language_and_direction_hold(running: RunningUp, chromium: Browser, seen: str) -> None:
+    with visiting(chromium, running.url, NARROW) as visit:
+        sign_in(visit)
+        visit.page.locator("summary[aria-label='Appearance and language']").click()
+        visit.page.get_by_role("button", name="Deutsch").click()
+        expect(visit.page.locator("html")).to_have_attribute("lang", "de")
+        for path in ("/", f"/stores/{seen}/", f"/stores/{seen}/keys/", f"/stores/{seen}/purge/"):
+            visit.open(path)
+            axe(visit)
+            visit.quiet()
+            visit.page.evaluate("document.documentElement.dir = 'rtl'")
+            visit.quiet()
