@@ -13,7 +13,7 @@ from stores.backends.mysql import MySQLBackend
 from stores.backends.postgresql import PostgreSQLBackend
 from stores.backends.sql import NO_PARAMS, Execute, Params, Row, SQLBackend
 from stores.backends.sqlite import SQLiteBackend
-from stores.types import ALL_KEYS, KEEP, KeyRange, Pace
+from stores.types import ABSENT, ALL_KEYS, KEEP, Entry, KeyRange, Pace
 from tests.contract.harness import NOW, Harness, SettableClock
 from tests.contract.mixture import is_lock, mixture
 from tests.contract.mysql import MariaDBHarness
@@ -82,12 +82,24 @@ def exercise(backend: SQLBackend) -> None:
     backend.put(removed)
     backend.key_delete(b"new")
     backend.counter_delete(b"number")
+    batches(backend)
     backend.check()
     backend.size_bytes()
     steps = backend.census()
     position = next(steps).position
     next(backend.census(position), None)
     list(backend.purge(NOW, Pace.FAST, "", is_lock))
+
+
+def batches(backend: SQLBackend) -> None:
+    """What bulk changes, copies, imports and restores do with many keys at once, two tables, new keys among them."""
+    entries = backend.scan(ALL_KEYS, None, 120).entries
+    found = backend.get_each([entry.key for entry in entries] + [b"missing %d" % number for number in range(80)])
+    seen = [entry for entry in found if entry is not None]
+    backend.set_expiry_each(seen, NOW + 5)
+    now = [entry for entry in backend.get_each([entry.key for entry in seen]) if entry is not None]
+    gone = [entry for entry in backend.delete_each(now) if isinstance(entry, Entry)]
+    backend.put_each([(entry, ABSENT) for entry in gone])
 
 
 @pytest.fixture(params=["sqlite", "mariadb", "postgresql", "postgresql-packaged"])
