@@ -47,7 +47,7 @@ SEAL: Final = b"\xffkvadmin-sealed:"
 """What sealed bytes begin with. Bytes that begin so by themselves are sealed too, so that the two cannot be confused."""
 
 
-class SealedBinaryField(models.BinaryField):
+class SealedBinaryField(models.BinaryField):  # type: ignore[type-arg]
     """Bytes that are stored as a Fernet token where the row says `sealed`, and as they are elsewhere; read back alike."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:

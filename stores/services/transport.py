@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from stores.hostrules import hosts_of
 from stores.models import Store
+from stores.registry import MEMBERS
 from stores.texts import say
 
 _ON = ("true", "1", "yes", "on")
@@ -28,8 +29,14 @@ def transport(store: Store) -> Transport:
     values = store.settings
     if store.type == "http":
         return _of_list(values.get("url", ""))
+    if store.type in ("static", "memory", *MEMBERS):
+        return Transport(
+            "off", say("Kept in kvadmin itself") if store.type not in MEMBERS else say("Through the stores that it is made of")
+        )
+    if store.type == "foundationdb":
+        return Transport("off", say("As its cluster file says"))
     if store.type not in ("redis", "postgresql", "mysql"):
-        return Transport("off", say("In this process, or a file of this machine"))
+        return Transport("off", say("A file of this machine"))
     hosts = list(hosts_of(store.type, values))
     if not hosts:
         return Transport("ok", say("Over a socket of this machine"))
