@@ -42,6 +42,13 @@ def does(scope: str, result: Any, summary: str, status: int = 200) -> dict[str, 
     return {"response": {status: result, **PROBLEMS}, "by_alias": True, "summary": summary, "openapi_extra": {"x-scope": scope}}
 
 
+def gives_file(scope: str, summary: str, *types: str) -> dict[str, Any]:
+    """The same for a route that answers a file of one of these content types, streamed."""
+    content = {name: {"schema": {"type": "string"}} for name in types}
+    extra = {"x-scope": scope, "responses": {200: {"content": content}}}
+    return {"response": {200: Any, **PROBLEMS}, "summary": summary, "openapi_extra": extra}
+
+
 class Body(BaseModel):
     """What a route takes: a name that it does not know and a value of another type are refused, not passed over."""
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Field, Query, Router, Schema, Status
 
-from stores.api.base import PROBLEMS, ApiRequest, Body, KeyOut, Name, actor, allowed_store, does, shown
+from stores.api.base import ApiRequest, Body, KeyOut, Name, actor, allowed_store, does, gives_file, shown
 from stores.api.keys import KeyFilterIn, key_filter
 from stores.api.runs import RunOut, run_out
 from stores.models import Store
@@ -110,15 +110,7 @@ def start_bulk(request: ApiRequest, store_id: str, body: StartIn) -> Status[dict
     return Status(202, run_out(bulk.start(actor(request), store, wanted, Pace(body.pace))))
 
 
-@router.get(
-    "/stores/{store_id}/export",
-    response={200: Any, **PROBLEMS},
-    summary="The keys of a filter as JSON Lines or CSV",
-    openapi_extra={
-        "x-scope": "edit",
-        "responses": {200: {"content": {"application/jsonl": {"schema": {"type": "string"}}, "text/csv": {"schema": {"type": "string"}}}}},
-    },
-)
+@router.get("/stores/{store_id}/export", **gives_file("edit", "The keys of a filter as JSON Lines or CSV", "application/jsonl", "text/csv"))
 def export_keys(request: ApiRequest, store_id: str, query: Query[KeyFilterIn], format: Literal["jsonl", "csv"] = "jsonl") -> HttpResponse:
     """Streamed. Codes and keys of others' accounts are left out; a transfer that ends early is not complete."""
     store = allowed_store(request, store_id, "edit")

@@ -18,7 +18,7 @@ from stores.api.base import ApiRequest, Body, Cursor, KeyOut, Name, Number, Text
 from stores.api.stores import SnippetOut, snippet_list
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
 from stores.models import Store
-from stores.services import edit, keytokens, snippets
+from stores.services import edit, keytokens, lock_owner, snippets
 from stores.services.browse import list_keys, read_key
 from stores.services.durations import parse_expiry
 from stores.services.filters import KeyFilter
@@ -98,6 +98,12 @@ class KeyParts(Body):
 class BuiltOut(Schema):
     key: str
     key_hex: str
+
+
+class OwnerOut(Schema):
+    type: str
+    id: str
+    facts: list[dict[str, str]] | None
 
 
 class PickIn(Body):
@@ -210,6 +216,15 @@ def increment(request: ApiRequest, response: HttpResponse, store_id: str, key: s
 def key_snippets(request: ApiRequest, store_id: str, key: str) -> list[dict[str, Any]]:
     store = allowed_store(request, store_id, "read")
     return snippet_list(snippets.of_key(store.pk, _read(store, key_of(key))))
+
+
+@router.get("/stores/{store_id}/keys/{key}/owner", **does("read", OwnerOut, "The task or message that a lock of 0.16 is held for"))
+def lock_holder(request: ApiRequest, store_id: str, key: str) -> dict[str, Any]:
+    """Asks the mail server. `facts` null: it no longer exists there."""
+    store = allowed_store(request, store_id, "read")
+    owner = lock_owner.ask(actor(request), store, _read(store, key_of(key)))
+    facts = None if owner.facts is None else [{"name": name, "text": text} for name, text in owner.facts]
+    return {"type": owner.reference.type, "id": owner.reference.id, "facts": facts}
 
 
 @router.post("/stores/{store_id}/delete-keys", **does("edit", list[DeletedOut], "Delete several keys to the trash"))

@@ -11,7 +11,8 @@ from stores.api.base import ApiRequest, Body, Cursor, actor, does
 from stores.errors import KeyNotFound, NotSupported
 from stores.models import Run, RunAction
 from stores.registry import find_store
-from stores.services import bulk, bulk_undo, purge, runs, tokens
+from stores.services import bulk, bulk_undo, purge, run_control, runs, tokens
+from stores.types import Pace
 
 router = Router(tags=["runs"])
 
@@ -51,10 +52,23 @@ class LogLine(Schema):
     text: str
 
 
+class PointOut(Schema):
+    """After so many seconds, so many keys had been read; the longest step until then in milliseconds."""
+
+    seconds: float
+    keys: int
+    longest_ms: float
+
+
 class LogOut(Schema):
-    """Newest last."""
+    """What was logged, oldest first, and the course of the run."""
 
     lines: list[LogLine]
+    points: list[PointOut]
+
+
+class PaceIn(Body):
+    pace: Literal["gentle", "normal", "fast"]
 
 
 class UndoIn(Body):
@@ -112,7 +126,9 @@ def get_run(request: ApiRequest, run_id: str) -> dict[str, Any]:
 
 @router.get("/runs/{run_id}/log", **does("read", LogOut, "What a run has said"))
 def get_log(request: ApiRequest, run_id: str) -> dict[str, Any]:
-    return {"lines": [{"at": at, "text": text} for at, text in _run(request, run_id, "read").log]}
+    run = _run(request, run_id, "read")
+    points = [{"seconds": seconds, "keys": keys, "longest_ms": worst} for seconds, keys, worst in run.points]
+    return {"lines": [{"at": int(at), "text": text} for at, text in run.log], "points": points}
 
 
 @router.get("/runs/{run_id}/receipt", **does("read", ReceiptOut, "What a bulk change did"))
@@ -130,12 +146,22 @@ def undo_run(request: ApiRequest, run_id: str, body: UndoIn) -> Status[dict[str,
     return Status(202, run_out(bulk_undo.start(actor(request), run, overwrite=body.overwrite)))
 
 
-@router.post("/runs/{run_id}/{act}", **does("purge", RunOut, "Cancel, pause or resume a run"))
-def act_on_run(request: ApiRequest, run_id: str, act: Literal["cancel", "pause", "resume"]) -> dict[str, Any]:
+@router.post("/runs/{run_id}/pace", **does("purge", RunOut, "Give a run another pace"))
+def pace_run(request: ApiRequest, run_id: str, body: PaceIn) -> dict[str, Any]:
     """Bulk changes with the scope edit, purges and counts with purge."""
-    run = _run(request, run_id, "edit" if "edit" in request.auth.scopes else "purge")
-    step = {"cancel": runs.request_cancel, "pause": runs.request_pause, "resume": runs.resume}[act]
+    return run_out(run_control.change_pace(actor(request), _run(request, run_id, _either(request)), Pace(body.pace)))
+
+
+@router.post("/runs/{run_id}/{act}", **does("purge", RunOut, "Cancel, pause or resume a run, or go on with one that ended early"))
+def act_on_run(request: ApiRequest, run_id: str, act: Literal["cancel", "pause", "resume", "go-on"]) -> dict[str, Any]:
+    """Bulk changes with the scope edit, purges and counts with purge."""
+    run = _run(request, run_id, _either(request))
+    step = {"cancel": runs.request_cancel, "pause": runs.request_pause, "resume": runs.resume, "go-on": run_control.go_on}[act]
     return run_out(step(actor(request), run))
+
+
+def _either(request: ApiRequest) -> str:
+    return "edit" if "edit" in request.auth.scopes else "purge"
 
 
 def _mine(request: ApiRequest, run: Run) -> bool:

@@ -11,7 +11,7 @@ from ninja import Field, Router, Schema, Status
 from stores.api.base import ApiRequest, Body, Name, Text, actor, allowed_store, does
 from stores.errors import NotSupported
 from stores.registry import BACKENDS, HIDDEN, backend_class
-from stores.services import definitions, health, pulse, snippets, tokens
+from stores.services import definitions, health, pulse, snippets, table_setup, tokens
 from stores.services.abilities import abilities
 from stores.types import Check
 
@@ -100,6 +100,12 @@ class HealthOut(Schema):
     no_writes: str
     no_expiry: str
     no_purge: str
+
+
+class TablesOut(Schema):
+    missing: list[str]
+    statements: list[str]
+    others: int
 
 
 class EntryOut(Schema):
@@ -195,6 +201,18 @@ def get_health(request: ApiRequest, store_id: str) -> dict[str, Any]:
         able = abilities(store)
         reasons = {"no_writes": able.writes, "no_expiry": able.expiry, "no_purge": able.purges}
     return asdict(found) | reasons
+
+
+@router.get("/stores/{store_id}/tables", **does("read", TablesOut, "Which of the two tables of an SQL store are missing"))
+def get_tables(request: ApiRequest, store_id: str) -> dict[str, Any]:
+    """`others`: tables of the database beside them, by which one sees whether it is the right one."""
+    return asdict(table_setup.look(allowed_store(request, store_id, "read")))
+
+
+@router.post("/stores/{store_id}/tables", **does("admin", list[str], "Create the missing tables as Stalwart does"))
+def create_tables(request: ApiRequest, store_id: str) -> list[str]:
+    """Answers which; an empty list where both are there."""
+    return list(table_setup.create(actor(request), allowed_store(request, store_id, "admin")))
 
 
 @router.get("/stores/{store_id}/entries", **does("read", list[EntryOut], "Entries of a static store, in their order"))

@@ -18,6 +18,7 @@ from stores.api import (
     bulk,
     configuration,
     counts,
+    keyfiles,
     keys,
     lookups,
     mailserver,
@@ -79,7 +80,7 @@ def openapi(request: HttpRequest) -> dict[str, Any]:
 
 
 ROUTERS = (
-    overview, stores, keys, bulk, counts, purges, runs, trash, subjects, spam, tables, lookups, alerts, audit, tokens, mailserver,
+    overview, stores, keys, bulk, keyfiles, counts, purges, runs, trash, subjects, spam, tables, lookups, alerts, audit, tokens, mailserver,
     configuration,
 )  # fmt: skip
 for module in ROUTERS:

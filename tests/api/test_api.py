@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -221,6 +222,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/stores/{store_id}/bulk/preview"): {"do": "delete", "filter": {}},
     ("POST", "/stores/{store_id}/sets/preview"): {"kind": "rates", "what": "rate-auth"},
     ("POST", "/stores/{store_id}/bulk"): {"token": "x", "count": 1},
+    ("POST", "/stores/{store_id}/import/preview"): {"text": "{}"},
+    ("POST", "/stores/{store_id}/import"): {"token": "x", "count": 1},
+    ("POST", "/runs/{run_id}/pace"): {"pace": "fast"},
     ("POST", "/acts"): ACT,
     ("POST", "/acts/plan"): ACT,
     ("POST", "/acts/undo"): {"undo": "x"},
@@ -322,7 +326,7 @@ def test_the_table_of_routes_is_the_schemas() -> None:
 
 
 SCOPES = {"read", "edit", "purge", "admin"}
-EITHER = {"/runs/{run_id}/{act}": {"edit"}}
+EITHER = {"/runs/{run_id}/{act}": {"edit"}, "/runs/{run_id}/pace": {"edit"}}
 """What is for one of two scopes, according to what it is done to."""
 
 
@@ -349,3 +353,104 @@ def test_the_page_of_the_api_is_for_signed_in_browsers_and_loads_nothing_from_el
     assert client.get("/api/v1/nosuch").json()["code"] == "no-such-route"
     refused = Client().delete("/api/v1/overview")
     assert (refused.status_code, refused["Allow"], refused["Content-Type"]) == (405, "GET", "application/problem+json")
+
+
+def test_a_bulk_change_is_counted_confirmed_followed_and_undone(
+    owner: Actor, memory: Store, django_capture_on_commit_callbacks: Any
+) -> None:
+    for number in range(5):
+        plant(memory, b"old-%d" % number, b"x")
+    plant(memory, b"other")
+    call = caller(owner, "read", "edit")
+    planned = call("POST", "/stores/mem/bulk/preview", {"do": "delete", "filter": {"match": "old-*"}}).json()
+    assert (planned["keys"], planned["exact"], len(planned["samples"])) == (5, True, 5)
+    assert call("POST", "/stores/mem/bulk", {"token": planned["token"], "count": 4}).json()["field"] == "count"
+    with django_capture_on_commit_callbacks(execute=True):
+        started = call("POST", "/stores/mem/bulk", {"token": planned["token"], "count": 5})
+    assert started.status_code == 202, started.content
+    run = started.json()["id"]
+    assert call("GET", f"/runs/{run}").json()["state"] == "done"
+    assert call("GET", f"/runs/{run}/receipt").json()["done"] == 5
+    assert call("GET", f"/runs/{run}/log").json()["lines"] is not None
+    assert [row["key_hex"] for row in call("GET", "/stores/mem/keys").json()["keys"]] == [b"other".hex()]
+    with django_capture_on_commit_callbacks(execute=True):
+        undone = call("POST", f"/runs/{run}/undo", {})
+    assert undone.status_code == 202, undone.content
+    assert len(call("GET", "/stores/mem/keys").json()["keys"]) == 6
+
+
+def test_keys_go_out_and_in_as_a_file(owner: Actor, memory: Store, django_capture_on_commit_callbacks: Any) -> None:
+    for number in range(3):
+        plant(memory, b"k%d" % number, b"v%d" % number, soon())
+    call = caller(owner, "read", "edit")
+    exported = call("GET", "/stores/mem/export?match=k*")
+    text = b"".join(exported.streaming_content).decode()
+    assert len(text.splitlines()) == 3
+    other = new_memory("other")
+    planned = call("POST", "/stores/other/import/preview", {"text": text})
+    assert planned.status_code == 200, planned.content
+    assert (planned.json()["keys"], planned.json()["blocked"]) == (3, "")
+    with django_capture_on_commit_callbacks(execute=True):
+        started = call("POST", "/stores/other/import", {"token": planned.json()["token"], "count": 3})
+    assert started.status_code == 202, started.content
+    assert [stored(other, b"k%d" % number).value for number in range(3)] == [b"v0", b"v1", b"v2"]  # type: ignore[union-attr]
+    broken = call("POST", "/stores/other/import/preview", {"text": '{"nonsense": 1}\n', "format": "jsonl"}).json()
+    assert broken["wrong"] == 1
+    assert broken["blocked"]
+
+
+def test_what_holds_somebody_back_is_found_reset_and_put_back(owner: Actor, memory: Store) -> None:
+    window = int(time.time()) // 86_400
+    key = b"\x05\xc0\x00\x02\x01" + window.to_bytes(8, "big")
+    plant_counter(memory, key, 100, (window + 1) * 86_400)
+    call = caller(owner, "read", "edit")
+    found = call("GET", "/find?q=192.0.2.1").json()
+    assert [trace["key_hex"] for trace in found["traces"]] == [key.hex()]
+    assert call("GET", "/limited?slug=rate-auth").json()["windows"][0]["count"] == 100
+    verdict = call("GET", "/verdict?q=192.0.2.1").json()
+    assert verdict["level"] == "bad"
+    proposal = next(each for each in verdict["proposals"] if each["action"] == "reset")
+    body = {"action": "reset", "targets": proposal["targets"]}
+    assert call("POST", "/acts/plan", body).json()["keys"][0]["refused"] == ""
+    done = call("POST", "/acts", body).json()
+    assert (done["done"], done["results"][0]["state"]) == (1, "done")
+    assert stored(memory, key) is None
+    assert [step["done"] for step in call("POST", "/acts/undo", {"undo": done["undo"]}).json()] == [True]
+    assert stored(memory, key).counter == 100  # type: ignore[union-attr]
+
+
+def test_alerts_publications_counts_and_imports(owner: Actor, memory: Store, django_capture_on_commit_callbacks: Any) -> None:
+    call = caller(owner, "admin")
+    rule = call("POST", "/alerts", {"kind": "down", "store": "mem", "emails": ["ana@example.org"], "webhook": "https://example.org/s3cret"})
+    assert rule.status_code == 201, rule.content
+    assert "s3cret" not in rule.content.decode()
+    assert rule.json()["webhook"] is True
+    path = f"/alerts/{rule.json()['id']}"
+    assert call("POST", f"{path}/mute", {"hours": 2}).json()["muted_until"]
+    changed = call("PUT", path, {"kind": "down", "store": "mem", "emails": []})
+    assert changed.json()["webhook"] is True
+    assert call("DELETE", path).status_code == 204
+    assert call("GET", path).status_code == 404
+
+    plan = call("POST", "/configuration/plan", {"text": '[lookup.vip]\n"ana" = "7"\n'}).json()
+    assert [(store["id"], store["state"]) for store in plan["stores"]] == [("vip", "new")]
+    assert call("POST", "/configuration/import", {"text": '[lookup.vip]\n"ana" = "7"\n'}).json()["created"] == ["vip"]
+    assert call("GET", "/stores/vip/answer?key=ana").json()["value"] == 7
+    published = call("POST", "/stores/vip/publications", {"form": "csv"})
+    address = published.json()["url"]
+    assert Client().get(address).content == b'"ana","7"\n'
+    assert call("DELETE", f"/stores/vip/publications/{published.json()['id']}").status_code == 204
+    assert Client().get(address).status_code == 404
+    assert "ana" in call("GET", "/stores/vip/toml").json()["text"]
+
+    plant(memory, b"k")
+    with django_capture_on_commit_callbacks(execute=True):
+        call("POST", "/stores/mem/census")
+    counted = call("GET", "/stores/mem/counts").json()["counts"][0]
+    assert counted["keys"] == 1
+    diff = call("GET", f"/stores/mem/diff?before={counted['id']}&after={counted['id']}").json()
+    assert [(each["slug"], each["before"], each["change"]) for each in diff["classes"]] == [("custom", 1, 0)]
+    assert len(call("GET", "/stores/mem/growth").json()) == 1
+    assert call("GET", "/token").json()["permissions"]
+    assert call("DELETE", "/token").status_code == 204
+    assert call("GET", "/token").status_code == 401
