@@ -4,8 +4,9 @@
 
 `grouped` is one GROUP BY over the first byte of the key for each table, numbers with a marker left out of the second. `client` reads key,
 first 16 bytes and length of every row by the driver and counts in a dictionary; it keeps the keys of all markers in memory. `census` is
-kvadmin's walk in bounded slices; `tally` is the same with every key put into its class. `memory` is what the client grew by, `cpu` the
-processor time of client and server, `p99` and `max` what a writer felt that wrote a row every 20 ms meanwhile.
+kvadmin's count in short statements, one part after the other, every key in its class (`benchmarks.snapshot` is the whole of it, two parts
+at once). `memory` is what the client grew by, `cpu` the processor time of client and server, `p99` and `max` what a writer felt that
+wrote a row every 20 ms meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from benchmarks.purge import resident, watch
 from benchmarks.stores import STORES, FilledStore, connect_sqlite
 from stores.services.tally import Tally
 
-WAYS = ("grouped", "client", "census", "tally")
+WAYS = ("grouped", "client", "census")
 
 
 def connection_of(engine: str, settings: dict[str, str]) -> Any:
@@ -87,23 +88,19 @@ def streamed(engine: str, settings: dict[str, str], sql: str) -> Iterator[tuple[
 
 
 def census(engine: str, settings: dict[str, str], now: int) -> int:
-    """The backend's walk."""
-    with STORES[engine].backend(settings) as backend:
-        return sum(len(step.rows) for step in backend.census())
-
-
-def tally(engine: str, settings: dict[str, str], now: int) -> int:
-    """The same, each key counted under its class."""
+    """The parts of a count one after the other, every key under its class."""
     counted = Tally("0.11", now, "data")
-    with STORES[engine].backend(settings) as backend:
-        for step in backend.census():
-            counted.add(step.rows)
+    with STORES[engine].backend(settings, version="0.11") as backend:
+        for part in backend.census_parts():
+            for step in backend.survey(counted.plan(), part):
+                counted.take(step)
+        counted.settle(lambda key: found.size if (found := backend.get(key)) else None, backend.linked)
     return counted.rows
 
 
 def measured(queue: Any, engine: str, settings: dict[str, str], now: int, way: str) -> None:
     """In a process of its own: time, keys, growth of memory."""
-    work: Callable[[str, dict[str, str], int], int] = {"grouped": grouped, "client": client, "census": census, "tally": tally}[way]
+    work: Callable[[str, dict[str, str], int], int] = {"grouped": grouped, "client": client, "census": census}[way]
     before = resident()
     peak, stop = [before], threading.Event()
     watcher = threading.Thread(target=watch, args=(peak, stop))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from stores import keyclasses
+from stores.types import Kind
+
 Slug = str | None
 """Of a class; None for user keys."""
 
@@ -27,6 +30,7 @@ GONE, GONE_BYTES = 6, 9
 HISTOGRAM: Final = 10
 WIDTH: Final = HISTOGRAM + len(BUCKET_NAMES)
 NEVER_BUCKET: Final = WIDTH - 1
+PLACES: Final = {Kind.VALUE: KEYS, Kind.UNKNOWN: KEYS, Kind.COUNTER: COUNTERS, Kind.LOCK: LOCKS}
 
 
 def shown(sums: list[int]) -> dict[str, int]:
@@ -38,3 +42,15 @@ def shown(sums: list[int]) -> dict[str, int]:
 def gone(sums: list[int]) -> dict[str, int]:
     """What a purge would remove, by name."""
     return dict(zip(("values", "counters", "locks", "bytes"), sums, strict=True))
+
+
+def class_byte(slug: Slug, version: str) -> int | None:
+    """The byte that keys of a class begin with; None for user keys and for the text prefixes of 0.10."""
+    if slug is None or version == "0.10":
+        return None
+    return keyclasses.CLASSES[slug].byte
+
+
+def no_class(key: bytes, version: str, kind: Kind) -> tuple[Slug, Kind]:
+    """Static stores hold user keys only."""
+    return None, kind

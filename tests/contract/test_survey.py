@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from stores.types import CensusPlan
 from tests.contract.harness import NOW, Plant, StoreUnderTest
 from tests.contract.mixture import mixture
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 WINDOW = (493_000).to_bytes(8, "big")
 
 
@@ -46,6 +49,21 @@ def stalwart_rows(count: int, seed: int) -> list[Plant]:
 @pytest.mark.parametrize("version", ["0.11", "0.16"])
 def test_the_rows_of_a_mail_server(store: StoreUnderTest, version: str) -> None:
     store.harness.plant(stalwart_rows(6000, 7))
+    assert surveyed(store, version) == row_by_row(store, version)
+
+
+@pytest.mark.layout("data")
+@pytest.mark.parametrize("version", ["0.11", "0.15", "0.16"])
+def test_what_real_servers_have_written(store: StoreUnderTest, version: str) -> None:
+    lines = [json.loads(line) for line in (GOLDEN / version / "rows.jsonl").read_text().splitlines()]
+    store.harness.plant(
+        [
+            Plant(bytes.fromhex(row["key_hex"]), bytes.fromhex(row["row_hex"]) if row["row_hex"] else None, row["counter"])
+            for row in lines
+            if row["store"] == "data"
+        ]
+    )
+    store.clock.at = 1_795_000_000
     assert surveyed(store, version) == row_by_row(store, version)
 
 
