@@ -98,9 +98,12 @@ class Command(BaseCommand):
                 scheme: Any = shot.scheme
                 page = browser.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB").new_page()
                 page.goto(f"{base}/sign-in/")
-                page.fill("[name=username]", "admin")
+                page.fill("[name=login]", "admin")
                 page.fill("[name=password]", password)
                 page.click("main button[type=submit]")
+                page.wait_for_load_state("networkidle")
+                if (skip := page.locator(".kv-tour button[value='0']")).count():
+                    skip.click()
                 page.goto(base + shot.path, wait_until="networkidle")
                 for step in shot.steps:
                     if isinstance(step, str):
