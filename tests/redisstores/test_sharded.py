@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from xxhash import xxh3_64_intdigest
@@ -119,6 +120,32 @@ def test_every_shard_has_to_answer(servers: list[RedisServer]) -> None:
         last = backend.check()[-1]
         assert last.state is CheckState.FAILED
         assert last.name.startswith("down: ")
+
+
+def test_a_shard_that_falls_leaves_the_keys_of_the_others_and_comes_back(servers: list[RedisServer]) -> None:
+    own = RedisServer("valkey", "--appendonly", "yes", "--appendfsync", "always")
+    members = [RedisBackend({"urls": servers[0].url}), RedisBackend({"urls": own.url})]
+    with ShardedBackend({"stores": "up falls"}, members=members) as backend:
+        keys = {b"k%03d" % number for number in range(200)}
+        for key in keys:
+            backend.key_set(key, b"v")
+        own.kill()
+        here, there = (next(key for key in keys if backend.index_of(key) == number) for number in (0, 1))
+        assert backend.key_get(here) == b"v"
+        assert backend.key_set(here, b"v").value == b"v"
+        for call in (
+            lambda: backend.get(there),
+            lambda: backend.key_set(there, b"w"),
+            lambda: walk(backend, KeyRange(), 50),
+            backend.count,
+        ):
+            with pytest.raises(StoreUnavailable, match=f"127.0.0.1:{own.port}") as caught:
+                call()
+            assert caught.value.fix
+        own.start()
+        assert {entry.key for entry in walk(backend, KeyRange(), 50)} == keys, "the same open store, without a restart"
+        assert backend.key_get(there) == b"v"
+    own.stop()
 
 
 def test_only_redis_stores_can_be_shards() -> None:
