@@ -299,12 +299,9 @@ class Tally:
     def details(self) -> dict[str, Any]:
         """Histogram by class, what a purge would remove, largest rows, subjects with the most keys, classes no longer written."""
         ordered = self._ordered()
+        times = [{"class": slug, "counts": sums[HISTOGRAM:WIDTH]} for slug, sums in ordered]
         return {
-            "histogram": {
-                "names": list(BUCKET_NAMES),
-                "total": self._over_all(HISTOGRAM, WIDTH),
-                "classes": [{"class": slug, "counts": sums[HISTOGRAM:WIDTH]} for slug, sums in ordered],
-            },
+            "histogram": {"names": list(BUCKET_NAMES), "total": self._over_all(HISTOGRAM, WIDTH), "classes": times},
             "expired": {
                 "total": gone(self._over_all(GONE, HISTOGRAM)),
                 "classes": [{"class": slug, **gone(sums[GONE:HISTOGRAM])} for slug, sums in ordered if sums[HISTOGRAM]],
@@ -325,9 +322,9 @@ class Tally:
 
     def _subject_text(self, slug: str, subject: bytes) -> str:
         """An IP address, a login, or an account."""
-        if SUBJECTPLACES[slug] == (1, 5):
-            return account(int.from_bytes(subject, "big"), minor(self.version))
-        return subject_fields(subject, "login")[0]
+        if SUBJECT_PLACES[slug] == (1, 5):
+            return str(account(int.from_bytes(subject, "big"), minor(self.version)))
+        return str(subject_fields(subject, "login")[0])
 
     def _left_over(self, slug: Slug) -> bool:
         return slug is not None and keyclasses.CLASSES[slug].left_over(self.version)
