@@ -31,7 +31,7 @@ from tests.servers.redis import single
 CONFIG = SchemathesisConfig.from_dict(
     {
         "base-url": "http://localhost",
-        "generation": {"max-examples": 4, "deterministic": True},
+        "generation": {"max-examples": 3, "deterministic": True},
         "phases": {"stateful": {"enabled": False}},
         "checks": {"positive_data_acceptance": {"enabled": False}},
     }
