@@ -19,10 +19,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import django
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -153,12 +153,13 @@ def template_catalog() -> Catalog:
     for each in collect():
         if not each.one.strip():
             continue
-        ident = (each.one, each.many) if each.many else each.one
         known = catalog.get(each.one, each.context)
+        ident: Any = (each.one, each.many) if each.many else each.one
         if known is not None and known.pluralizable and not each.many:
             ident = known.id
         flags = {"python-format"} if "%(" in each.one else set()
-        catalog.add(ident, locations=[(each.path, None)], auto_comments=each.notes, context=each.context, flags=flags)
+        place: Any = (each.path, None)
+        catalog.add(ident, locations=[place], auto_comments=each.notes, context=each.context, flags=flags)
     return catalog
 
 
@@ -188,10 +189,15 @@ def po_bytes(catalog: Catalog) -> bytes:
     return head.encode() + buffer.getvalue()
 
 
+def forms(message: Message) -> tuple[str, ...]:
+    """The translations of a text, one a plural form; empty where there is none."""
+    return tuple(message.string) if isinstance(message.string, (tuple, list)) else (message.string or "",)
+
+
 def mo_bytes(po: bytes) -> bytes:
     """The `.mo` file of a `.po` file; texts without a translation stay out of it and are shown in English."""
     catalog = read_po(io.BytesIO(po), charset="utf-8")
-    for message in [each for each in catalog if each.pluralizable and not all(each.string)]:
+    for message in [each for each in catalog if each.pluralizable and not all(forms(each))]:
         catalog.delete(message.id, message.context)
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
@@ -216,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not check:
                 folder.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-        missing = sum(1 for message in catalog if message.id and not (all(message.string) if message.pluralizable else message.string))
+        missing = sum(bool(message.id) and not all(forms(message)) for message in catalog)
         sys.stdout.write(f"{language}: {len(catalog)} texts, {missing} without a translation\n")
     if check and stale:
         sys.stdout.write(f"{stale} files are not up to date: run python3 tools/messages.py\n")

@@ -35,8 +35,9 @@ def pairs(message: Message) -> Iterator[tuple[str, str]]:
     if not message.pluralizable:
         yield str(message.id), str(message.string)
         return
-    for place, said in enumerate(message.string):
-        yield message.id[0 if place == 0 and len(message.string) > 1 else 1], said
+    said = messages.forms(message)
+    for place, form in enumerate(said):
+        yield message.id[0 if place == 0 and len(said) > 1 else 1], form
 
 
 def test_every_language_of_the_menu_has_a_catalog() -> None:

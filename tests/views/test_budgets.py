@@ -41,7 +41,7 @@ def test_a_list_on_redis_costs_few_commands_and_round_trips(
     address = f"/stores/redis1/{path}"
     assert client.get(address).status_code == 200
     trips: Counter[str] = Counter()
-    connection = redis.connection.AbstractConnection
+    connection: Any = redis.connection.AbstractConnection
     send = connection.send_packed_command
 
     def counted(self: Any, command: Any, check_health: bool = True) -> None:
