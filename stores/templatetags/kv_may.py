@@ -26,6 +26,12 @@ def may(context: template.Context, content: str, permission: str, store: Store |
 
 
 @register.simple_tag(takes_context=True)
+def is_allowed(context: template.Context, permission: str, store: Store | str | None = None) -> bool:
+    """The same as a value, where a page has something else for those who may not."""
+    return allowed(context, permission, store)
+
+
+@register.simple_tag(takes_context=True)
 def why_not(context: template.Context, permission: str, store: Store | str | None = None) -> SafeString:
     """One line for those who may not, nothing for the others."""
     if allowed(context, permission, store):
