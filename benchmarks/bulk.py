@@ -82,7 +82,7 @@ def bare(store: Any, settings: dict[str, str]) -> int:
     if store.engine == "rocksdb":
         database = open_rocksdb(settings["path"])
         values = database.get_column_family("m")
-        names = [key for key in values.keys(from_key=first) if key < end]
+        names = [key for key in values.keys(from_key=first) if isinstance(key, bytes) and first <= key < end]
         for name in names:
             del values[name]
         del values
@@ -97,7 +97,7 @@ def bare(store: Any, settings: dict[str, str]) -> int:
         with psycopg.connect(dbname=name, **login) as postgresql:
             return postgresql.execute("DELETE FROM m WHERE k >= %s AND k < %s", (first, end)).rowcount
     with pymysql.connect(database=name, autocommit=True, **login) as mysql, mysql.cursor() as cursor:
-        return cursor.execute("DELETE FROM m WHERE k >= %s AND k < %s", (first, end))
+        return int(cursor.execute("DELETE FROM m WHERE k >= %s AND k < %s", (first, end)))
 
 
 @contextmanager

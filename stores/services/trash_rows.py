@@ -89,7 +89,8 @@ def insert_all(rows: Sequence[TrashEntry]) -> None:
     assert run is not None
     now, until = (connection.ops.adapt_datetimefield_value(moment) for moment in (timezone.now(), rows[0].kept_until))
     run_id = run._meta.pk.get_db_prep_value(run.pk, connection)
-    own = [TrashEntry._meta.get_field(name) for name in _SEALED]
+    own = [field for field in TrashEntry._meta.concrete_fields if field.name in _SEALED]
+    assert tuple(field.name for field in own) == _SEALED
     columns = [*_SEALED, *_PLAIN, "deleted_at", "kept_until", "run_id"]
     marks = ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:

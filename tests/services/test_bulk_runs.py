@@ -265,9 +265,14 @@ def test_a_class_of_redis_goes_by_name_where_nothing_is_kept(
     before = fill_class(raw)
     store = definitions.create_store(actor, id="redis", type="redis", settings={"urls": server.url}, version="0.11")
     change = make_change(Do.DELETE, KeyFilter(class_slug="rate-auth"), time.time(), undo=undo)
-    read = []
+    read: list[Any] = []
     real = RedisBackend.delete_each
-    monkeypatch.setattr(RedisBackend, "delete_each", lambda self, seen: read.extend(seen) or real(self, seen))
+
+    def watched(self: RedisBackend, seen: Any) -> Any:
+        read.extend(seen)
+        return real(self, seen)
+
+    monkeypatch.setattr(RedisBackend, "delete_each", watched)
     run = bulk.run_in_foreground(actor, store, Confirmed(change, 3000, True, 1), Pace.FAST)
     record = Record.of(run)
     names = [name for name in before if len(name) == 13 and name[:1] == b"\x05" and name[1:5] != b"text"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -156,7 +157,8 @@ def test_the_fast_insert_writes_what_the_model_would(memory: Store, actor: Actor
     with transaction.atomic():
         trash_rows.insert_all(rows := made())
     TrashEntry.objects.bulk_create(made())
-    fast, usual = (list(TrashEntry.objects.order_by("id").values())[part] for part in (slice(0, 3), slice(3, 6)))
+    found: list[dict[str, Any]] = [dict(row) for row in TrashEntry.objects.order_by("id").values()]
+    fast, usual = found[:3], found[3:]
     assert [row.pk for row in rows] == [row["id"] for row in fast]
     for one, other in zip(fast, usual, strict=True):
         assert abs(one.pop("deleted_at") - other.pop("deleted_at")) < timedelta(seconds=10)
