@@ -203,9 +203,10 @@ def delete_store(actor: Actor, store: Store, new_default: str = "") -> None:
     with transaction.atomic():
         if default_id() == store.id:
             _replace_default(store, new_default)
-        audit.record(actor, "store-delete", store, before=_summary(store))
-        beatrows.remove(store.id)
+        name, before = store.id, _summary(store)
+        beatrows.remove(name)
         store.delete()
+        audit.record(actor, "store-delete", name, before=before)
 
 
 def set_default(actor: Actor, store: Store) -> None:
