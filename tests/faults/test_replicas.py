@@ -71,8 +71,7 @@ def test_lists_may_be_old_and_nothing_else_is(place: PostgreSQLPlace, standby: S
             assert store.get(b"old") is None
         finally:
             replay(standby, place, going=True)
-        followed(standby, place)
-        assert [entry.key for entry in store.scan().entries] == [b"new"]
+        wait_for(lambda: [entry.key for entry in store.scan().entries] == [b"new"], what="the standby to follow the purge")
         assert "replica" not in store.ping().server
     with PostgreSQLBackend({**place.settings, "port": str(standby.port)}) as alone:
         assert not alone.capabilities.writes
