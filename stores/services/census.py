@@ -34,8 +34,8 @@ FAN_OUT_KEYS: Final = 2_000_000
 """From this many keys at the last count on, several workers count a store together."""
 FAN_OUT_PARTS: Final = 8
 FAN_OUT_WORKERS: Final = 3
-OWN_ROWS: Final = frozenset({"static", "http"})
-"""Types whose rows are in kvadmin's own database."""
+OWN_ROWS: Final = frozenset({"static", "http", "memory"})
+"""Types whose rows are in kvadmin's own database or memory."""
 
 DETAILED: Final = 20
 """Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""
