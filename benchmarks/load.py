@@ -18,6 +18,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -226,6 +227,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000, help="keys in each of the three SQLite stores")
     parser.add_argument("--faults", action="store_true", help="kill everything, one after another")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     with installation(options.rows, options.admins) as made, Crowd(made.url, made.cookies, options.think) as crowd:
         stop = threading.Event()
         busy = threading.Thread(target=keep_busy, args=(made, stop), daemon=True)
