@@ -32,7 +32,7 @@ def door(name: str, password: str = "correct horse") -> Client:
 
 
 def code(secret: str, step: int = 0) -> str:
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // 30 + step)))
 
 
 PAGES = ["stores:account", "mfa_index", "account_change_password", "usersessions_list", "mfa_activate_totp", "mfa_list_webauthn",
