@@ -68,7 +68,7 @@ class LogOut(Schema):
 
 
 class PaceIn(Body):
-    pace: Literal["gentle", "normal", "fast"]
+    pace: Literal["gentle", "normal", "fast"] = "gentle"
 
 
 class UndoIn(Body):
