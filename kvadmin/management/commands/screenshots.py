@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 scheme: Any = shot.scheme
                 page = browser.new_context(viewport=viewport, color_scheme=scheme, locale="en-GB").new_page()
                 page.goto(f"{base}/sign-in/")
-                page.fill("[name=login]", "admin")
+                page.fill("[name=username]", "admin")
                 page.fill("[name=password]", password)
                 page.click("main button[type=submit]")
                 page.wait_for_load_state("networkidle")
