@@ -157,8 +157,8 @@ PAGES = (
     "/3am/", "/3am/?q=203.0.113.20", "/find/?q=203.0.113.20", "/limited/", "/stores/{}/spam/", "/stores/{}/spam/?part=bayes",
     "/stores/{}/leftovers/", "/stores/{}/remove/rates/rate-auth/", "/settings/mail-server/",
     "/audit/", "/settings/", "/stores/add/", "/stores/add/redis/", "/stores/add/static/", "/import/", "/nowhere/", "/stores/nowhere/",
-    "/stores/{}/growth/", "/stores/{}/compare/", "/stores/{}/bulk/", "/stores/{}/bulk/?class=rate-auth&do=delete", "/stores/{}/keys/import/",
-    "/stores/{}/publish/", "/lookups/", "/alerts/", "/alerts/add/", "/settings/tokens/", "/account/",
+    "/stores/{}/growth/", "/stores/{}/compare/", "/stores/{}/bulk/", "/stores/{}/bulk/?class=rate-auth&do=delete",
+    "/stores/{}/keys/import/", "/stores/{}/publish/", "/lookups/", "/alerts/", "/alerts/add/", "/settings/tokens/", "/account/",
     "/settings/users/", "/settings/users/1/", "/account/confirm/", "/account/password/", "/account/second-factor/", "/account/passkeys/",
 )  # fmt: skip
 BY_LINK = {"run": ("/runs/", 'a[href^="/runs/"]')}
