@@ -18,6 +18,7 @@ from stores.services import (
     runs,
     trash,
 )
+from stores.services import tidy as tidying
 
 
 @shared_task
@@ -42,6 +43,12 @@ def run_census_parts(run_id: str) -> None:
 def run_bulk(run_id: str) -> None:
     """Do a queued bulk change; a repeated message does nothing."""
     bulk.execute(run_id)
+
+
+@shared_task
+def run_tidy(run_id: str) -> None:
+    """Do queued work on a store's space; a repeated message does nothing."""
+    tidying.execute(run_id)
 
 
 @shared_task

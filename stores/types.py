@@ -138,6 +138,8 @@ class Capabilities:
     expiry: bool = True
     purges: bool = True
     """Expired rows stay until a purge removes them."""
+    tidies: bool = False
+    """Space that removed rows leave can be given back from here, see `Backend.tidy_offer`."""
     ordered_scan: bool = True
     conditional_write: bool = True
     max_key: int = 1 << 20
@@ -146,6 +148,46 @@ class Capabilities:
     """Longest payload in bytes."""
     why: Mapping[str, str] = field(default_factory=dict)
     """Capability name -> one line that says why it is missing, for the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TidyWay:
+    """One way to give space back, with what it costs, said before it is begun."""
+
+    name: str
+    does: str
+    statements: tuple[str, ...]
+    locks: str
+    """Who waits for it, and how long."""
+    seconds: float
+    """A rough guess by the size."""
+    room: int = 0
+    """Bytes of disk that it needs for a while, beside what the store occupies."""
+    disk: int | None = None
+    """Bytes free on that disk; None where it is another machine's."""
+    asks: str = ""
+    """What has to be confirmed first; empty where nobody feels it."""
+    refused: str = ""
+    """Why it cannot be done now."""
+
+
+@dataclass(frozen=True, slots=True)
+class TidyOffer:
+    """What can be done about the space that removed rows leave; without ways `why` says why nothing can or need be done."""
+
+    ways: tuple[TidyWay, ...] = ()
+    size: int | None = None
+    """Bytes on the disk, free ones included."""
+    free: int | None = None
+    """Of these unused, as far as the store tells."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TidyStep:
+    """A sign of life of work on space: the share that is done, None when unknown."""
+
+    progress: float | None = None
 
 
 class Pace(StrEnum):

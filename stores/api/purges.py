@@ -13,7 +13,7 @@ from stores.api.base import ApiRequest, Body, Name, actor, allowed_store, does
 from stores.api.runs import RunOut, run_out
 from stores.errors import BadConfig, KeyNotFound
 from stores.models import Store
-from stores.services import beatrows, census, purge, schedules
+from stores.services import beatrows, census, purge, schedules, tidy
 from stores.types import Pace
 
 router = Router(tags=["purge"])
@@ -94,6 +94,45 @@ def put_schedule(request: ApiRequest, store_id: str, body: ScheduleIn) -> dict[s
     schedules.set_schedule(actor(request), store, body.frequency, paused=body.paused, pace=body.pace or "")
     store.refresh_from_db()
     return _schedule(store, store.purge_frequency)
+
+
+class TidyWayOut(Schema):
+    """`seconds` is a rough guess; `disk`, in bytes as `room`, is null for another machine's. `asks` has to be confirmed by `sure`."""
+
+    name: str
+    does: str
+    statements: list[str]
+    locks: str
+    seconds: float
+    room: int
+    disk: int | None
+    asks: str
+    refused: str
+
+
+class TidyOfferOut(Schema):
+    """Without ways `why` says why nothing can or need be done. `size` and `free` are bytes."""
+
+    ways: list[TidyWayOut]
+    size: int | None
+    free: int | None
+    why: str
+
+
+class TidyIn(Body):
+    way: Name
+    sure: bool = False
+
+
+@router.get("/stores/{store_id}/tidy", **does("read", TidyOfferOut, "What can be done about the space of removed rows, and its costs"))
+def get_tidy(request: ApiRequest, store_id: str) -> dict[str, Any]:
+    return asdict(tidy.offer(allowed_store(request, store_id, "read")))
+
+
+@router.post("/stores/{store_id}/tidy", **does("purge", RunOut, "Give the space of removed rows back in the background", 202))
+def start_tidy(request: ApiRequest, store_id: str, body: TidyIn) -> Status[dict[str, Any]]:
+    store = allowed_store(request, store_id, "purge")
+    return Status(202, run_out(tidy.start(actor(request), store, body.way, sure=body.sure)))
 
 
 def _until(seconds: int | None) -> datetime | None:

@@ -18,7 +18,7 @@ router = Router(tags=["runs"])
 
 
 class RunOut(Schema):
-    """`action` is purge, census or bulk; `state` queued, running, paused, done, cancelled, failed or missed."""
+    """`action` is purge, census, bulk or tidy; `state` queued, running, paused, done, cancelled, failed or missed."""
 
     id: str
     store: str
@@ -112,7 +112,7 @@ def run_out(run: Run) -> dict[str, Any]:
 
 @router.get("/runs", **does("read", RunsOut, "Runs, newest first"))
 def list_runs(
-    request: ApiRequest, store: str = "", action: Literal["", "purge", "census", "bulk"] = "", cursor: Cursor = ""
+    request: ApiRequest, store: str = "", action: Literal["", "purge", "census", "bulk", "tidy"] = "", cursor: Cursor = ""
 ) -> dict[str, Any]:
     tokens.require(request.auth, "read", store)
     found = runs.history(find_store(store) if store else None, action, cursor)

@@ -17,7 +17,8 @@ from functools import partial
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
 
-from stores.errors import NotSupported, ReadOnly, StoreError, StoreUnavailable
+from stores.errors import NotSupported, ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -39,6 +40,9 @@ from stores.types import (
     Ping,
     PurgeSlice,
     SettingField,
+    TidyOffer,
+    TidyStep,
+    TidyWay,
 )
 
 T = TypeVar("T")
@@ -64,6 +68,8 @@ class Backend(ABC):
     SETTINGS: ClassVar[tuple[SettingField, ...]] = ()
     ADVICE: ClassVar[str] = ""
     """One line for the form: what to have at hand."""
+    TIDY_WHY: ClassVar[str] = ""
+    """Why nothing has to be done about the space of removed keys."""
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
         """`settings` by Stalwart's option name, all text, macros already resolved. Opens nothing yet.
@@ -244,6 +250,31 @@ class Backend(ABC):
     def linked(self, first: int, numbered: bool) -> Iterator[CensusRow]:
         """The rows of `m` with this first byte that have a number beside them, or that have none; for stores that count in groups."""
         return iter(())
+
+    # space that removed rows leave
+
+    def tidy_offer(self) -> TidyOffer:
+        """What could be done about it and what that costs. A few quick questions."""
+        why = self.capabilities.why.get("tidies") or self.TIDY_WHY
+        return TidyOffer(why=why or say("Nothing has to be done about the space of removed keys in a store of this kind."))
+
+    def tidy(self, way: str) -> Iterator[TidyStep]:
+        """Give space back the offered way; not one row changes. Steps come four times a second and oftener.
+
+        Closing the generator stops the work as soon as the engine can; what it did is kept or undone as a whole by the engine itself.
+        Raises NotSupported for a way that is not offered, StoreRefused for one that cannot be done now.
+        """
+        raise NotSupported(self.tidy_offer().why)
+
+    def tidy_way(self, name: str) -> TidyWay:
+        """The offered way of this name. Raises NotSupported, and StoreRefused with the reason when it cannot be done now."""
+        offer = self.tidy_offer()
+        way = next((way for way in offer.ways if way.name == name), None)
+        if way is None:
+            raise NotSupported(offer.why or say("This store cannot be tidied this way."), say("Look at what its page offers."))
+        if way.refused:
+            raise StoreRefused(way.refused)
+        return way
 
     # helpers
 

@@ -37,6 +37,7 @@ from stores.codecs.numbers import put_i64_le
 from stores.codecs.options import seconds, whole_number
 from stores.codecs.sqltables import SETTINGS, guess_version, tables_of
 from stores.errors import BadConfig, StoreError
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     Capabilities,
@@ -110,6 +111,7 @@ class FoundationDBBackend(DataStoreBackend):
         SettingField("ids.machine", label="Machine id", advanced=True, help="Tells the machine of this process to the cluster."),
         SettingField("ids.datacenter", label="Data centre id", advanced=True, help="Tells the data centre of this process to the cluster."),
     )
+    TIDY_WHY = say("FoundationDB gives the space of removed keys back by itself.")
     ADVICE = "Needs FoundationDB's client library on this machine and the server's cluster file."
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:

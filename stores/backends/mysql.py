@@ -25,6 +25,7 @@ import pymysql
 from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
+from stores.backends import mysql_tidy
 from stores.backends.base import IsLock
 from stores.backends.mysql_errors import RACES, broken, code_of, translate
 from stores.backends.mysql_survey import SurveyByKeys
@@ -50,7 +51,20 @@ from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.codecs.cursors import cursor_after, start_after
 from stores.errors import StoreRefused, StoreUnavailable
-from stores.types import ALL_KEYS, Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
+from stores.types import (
+    ALL_KEYS,
+    Capabilities,
+    Check,
+    CheckState,
+    Clock,
+    FieldType,
+    Pace,
+    Ping,
+    PurgeSlice,
+    SettingField,
+    TidyOffer,
+    TidyStep,
+)
 
 MAX_KEY: Final = 255
 MAX_VALUE: Final = (1 << 24) - 1 - 8
@@ -122,14 +136,14 @@ class MySQLBackend(SurveyByKeys):
         largest = min(MAX_VALUE, int(packet) // 2 - 4096)
         reason = "This server is read only; it may be a replica." if int(read_only) else self._missing_rights()
         if not reason:
-            return Capabilities(max_key=MAX_KEY, max_value=largest)
+            return Capabilities(max_key=MAX_KEY, max_value=largest, tidies=True)
         return Capabilities(
             writes=False,
             purges=False,
             conditional_write=False,
             max_key=MAX_KEY,
             max_value=largest,
-            why=dict.fromkeys(("writes", "purges", "conditional_write"), reason),
+            why=dict.fromkeys(("writes", "purges", "tidies", "conditional_write"), reason),
         )
 
     def _missing_rights(self) -> str:
@@ -254,31 +268,35 @@ class MySQLBackend(SurveyByKeys):
 
     def _open(self) -> pymysql.Connection[Any]:
         if self._connection is None or not self._connection.open:
-            config = self.config
-            connection: pymysql.Connection[Any] = pymysql.connect(
-                host=config.host,
-                port=config.port,
-                user=config.user,
-                password=config.password,
-                database=config.database,
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=max(1, round(config.connect_seconds)),
-                read_timeout=READ_SECONDS,
-                write_timeout=READ_SECONDS,
-                program_name="kvadmin",
-                client_flag=CLIENT.FOUND_ROWS,
-                **({"ssl": self._tls()} if config.tls else {"ssl_disabled": True}),
-            )
-            mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
-            try:
-                for statement in (*_SESSION, _LIMIT_MARIADB if mariadb else _LIMIT_MYSQL):
-                    _run(connection, statement, {})
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = self._connect(READ_SECONDS)
         return self._connection
+
+    def _connect(self, seconds: float | None) -> pymysql.Connection[Any]:
+        """A new connection, on which a statement may take so long; None for as long as it needs."""
+        config = self.config
+        connection: pymysql.Connection[Any] = pymysql.connect(
+            host=config.host,
+            port=config.port,
+            user=config.user,
+            password=config.password,
+            database=config.database,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=max(1, round(config.connect_seconds)),
+            read_timeout=seconds,
+            write_timeout=seconds,
+            program_name="kvadmin",
+            client_flag=CLIENT.FOUND_ROWS,
+            **({"ssl": self._tls()} if config.tls else {"ssl_disabled": True}),
+        )
+        mariadb = "MariaDB" in str(connection.get_server_info())  # type: ignore[no-untyped-call]
+        try:
+            for statement in (*_SESSION, _LIMIT_MARIADB % (seconds or 0) if mariadb else _LIMIT_MYSQL % (1000 * (seconds or 0))):
+                _run(connection, statement, {})
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.config.ca_file or None)
@@ -391,6 +409,22 @@ class MySQLBackend(SurveyByKeys):
         }
         return counts, seconds
 
+    # space
+
+    def tidy_offer(self) -> TidyOffer:
+        """A rebuild of both tables, where InnoDB has them."""
+        if not self.capabilities.tidies:
+            return super().tidy_offer()
+        if "MariaDB" not in str(self._open().get_server_info()):  # type: ignore[no-untyped-call]
+            self._query("SET SESSION information_schema_stats_expiry = 0")
+        return mysql_tidy.offer(self._query, (self.tables.values, self.tables.counters))
+
+    def tidy(self, way: str) -> Iterator[TidyStep]:
+        """As mysql_tidy has it; stopped by KILL QUERY, after which the tables are as they were."""
+        self.tidy_way(way)
+        with self._translated():
+            yield from mysql_tidy.rebuild(self._connect(None), (self.tables.values, self.tables.counters), self._query)
+
 
 _MAYBE_LOCK: Final = "(length(m.v) = 8 AND m.k >= :lock1 AND m.k < :lock2)"
 _PROBES: Final = (
@@ -404,8 +438,8 @@ _SESSION: Final = (
     f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
 )
-_LIMIT_MARIADB: Final = f"SET SESSION max_statement_time = {READ_SECONDS}"
-_LIMIT_MYSQL: Final = f"SET SESSION max_execution_time = {int(READ_SECONDS * 1000)}"
+_LIMIT_MARIADB: Final = "SET SESSION max_statement_time = %f"
+_LIMIT_MYSQL: Final = "SET SESSION max_execution_time = %d"
 
 
 def _listed(pairs: Sequence[Pair]) -> tuple[str, dict[str, object]]:

@@ -20,6 +20,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors, pq
 
+from stores.backends import postgresql_tidy
 from stores.backends.base import IsLock
 from stores.backends.pacing import Feedback
 from stores.backends.postgresql_errors import translate
@@ -43,7 +44,7 @@ from stores.backends.sql import (
 from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.errors import CursorLost, StoreUnavailable
-from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField
+from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField, TidyOffer, TidyStep
 
 SOCKET_FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where the server puts its sockets
 MAX_KEY: Final = 2692
@@ -83,7 +84,14 @@ class PostgreSQLBackend(SurveyByPages):
         *TLS_FIELDS,
         SettingField("timeout", FieldType.DURATION, "Connect timeout", advanced=True, help="Such as 10s; 2s when empty."),
         SettingField("options", label="Options of libpq", advanced=True, help="Such as -c search_path=mail."),
-        SettingField("pool.max-connections", FieldType.INTEGER, "Connections", advanced=True, used=False, help="Connections that Stalwart opens at most."),
+        SettingField(
+            "pool.max-connections",
+            FieldType.INTEGER,
+            "Connections",
+            advanced=True,
+            used=False,
+            help="Connections that Stalwart opens at most.",
+        ),
     )
     DIALECT = "postgresql"
     INSERT_TAIL = " ON CONFLICT (k) DO NOTHING"
@@ -98,13 +106,13 @@ class PostgreSQLBackend(SurveyByPages):
         """Asked of the server once: whether it is a standby, and the login's rights on both tables."""
         reason = self._why_read_only()
         if not reason:
-            return Capabilities(max_key=MAX_KEY)
+            return Capabilities(max_key=MAX_KEY, tidies=True)
         return Capabilities(
             writes=False,
             purges=False,
             conditional_write=False,
             max_key=MAX_KEY,
-            why=dict.fromkeys(("writes", "purges", "conditional_write"), reason),
+            why=dict.fromkeys(("writes", "purges", "tidies", "conditional_write"), reason),
         )
 
     def _why_read_only(self) -> str:
@@ -321,6 +329,21 @@ class PostgreSQLBackend(SurveyByPages):
             "corrupt_keys": tuple(corrupt or ()),
         }
         return step, seconds
+
+    # space
+
+    def tidy_offer(self) -> TidyOffer:
+        """VACUUM, where the login may."""
+        if not self.capabilities.tidies:
+            return super().tidy_offer()
+        server_version = self._open().info.server_version
+        return postgresql_tidy.offer(self._query, (self.tables.values, self.tables.counters), server_version)
+
+    def tidy(self, way: str) -> Iterator[TidyStep]:
+        """As postgresql_tidy has it; stopped by a cancel request to the server."""
+        self.tidy_way(way)
+        with self._translated():
+            yield from postgresql_tidy.vacuum(self._arguments(), (self.tables.values, self.tables.counters), self._query)
 
     def _old_server(self) -> bool:
         return self._open().info.server_version < 140_000

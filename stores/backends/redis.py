@@ -28,6 +28,7 @@ from stores.backends.redis_settings import SETTINGS, read_settings
 from stores.backends.redis_slots import SlotWalk
 from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -66,6 +67,7 @@ class RedisBackend(Backend):
     TYPE = "redis"
     LABEL = "Redis"
     SETTINGS = SETTINGS
+    TIDY_WHY = say("Redis frees the memory of removed keys by itself.")
     ADVICE = "Have at hand: the URL with user and password, as Stalwart uses it."
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:

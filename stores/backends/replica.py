@@ -38,6 +38,8 @@ from stores.types import (
     Ping,
     PurgeSlice,
     SettingField,
+    TidyOffer,
+    TidyStep,
 )
 
 Answer = TypeVar("Answer")
@@ -88,6 +90,13 @@ class ReplicaBackend(Backend):
     @property
     def capabilities(self) -> Capabilities:
         return self.primary.capabilities
+
+    def tidy_offer(self) -> TidyOffer:
+        """What the primary offers; replicas follow it."""
+        return self.primary.tidy_offer()
+
+    def tidy(self, way: str) -> Iterator[TidyStep]:
+        return self.primary.tidy(way)
 
     def close(self) -> None:
         for member in self._members:

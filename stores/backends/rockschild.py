@@ -38,6 +38,7 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
         LocalDatabase.let_go,
         LocalDatabase.change,
         LocalDatabase.purge_step,
+        LocalDatabase.compact,
     )
 }
 """Everything that may be asked, by name."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +33,12 @@ from stores.backends.merging import (
     slice_of,
     stored,
 )
+from stores.backends.tidying import disk_free, guess, watched
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
 from stores.codecs.sqltables import COUNTERS, OLD_COUNTERS, VALUES, guess_version, tables_of
 from stores.errors import BadConfig, StoreError
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     Capabilities,
@@ -52,11 +55,16 @@ from stores.types import (
     Ping,
     PurgeSlice,
     SettingField,
+    TidyOffer,
+    TidyStep,
+    TidyWay,
     prefix_end,
 )
 
 ROWS_OF_STEP: Final = {Pace.GENTLE: 1000, Pace.NORMAL: 5000, Pace.FAST: 10_000}
 """Rows of `m` that one step of a purge looks at."""
+COMPACT: Final = "compact"
+COMPACT_SECONDS: Final = 6 * 3600.0
 KEYS_AT_ONCE: Final = 500
 """Keys changed by one batch."""
 SAMPLE: Final = 50
@@ -130,14 +138,40 @@ class RocksDBBackend(DataStoreBackend):
             finally:
                 rocksprocess.release(shared)
 
-    def _altering(self, name: str, *arguments: Any) -> Any:
+    def _altering(self, name: str, *arguments: Any, seconds: float = rocksprocess.WORK_SECONDS) -> Any:
         """Ask for a change, with the database held open for writing until `close`."""
         shared = self.shared
         if not shared.knows(self._held_in):
             self._held_in = shared.generation
             shared.ask("hold", self._holder, seconds=rocksprocess.WORK_SECONDS)
             self._held_in = shared.generation
-        return shared.ask(name, *arguments, seconds=rocksprocess.WORK_SECONDS, again=False)
+        return shared.ask(name, *arguments, seconds=seconds, again=False)
+
+    def tidy_offer(self) -> TidyOffer:
+        """A compaction, while the server is stopped."""
+        if not self.capabilities.tidies:
+            return super().tidy_offer()
+        size = self.size_bytes() or 0
+        way = TidyWay(
+            COMPACT,
+            say("Writes the files of both tables anew without the removed rows."),
+            ("CompactRange m", f"CompactRange {self.shared.ask('counter_table')}"),
+            say("Stalwart cannot start until it has ended. A table that was begun is finished, also after Cancel."),
+            guess(size, 40),
+            room=size,
+            disk=disk_free(self.path),
+        )
+        return TidyOffer((way,), size)
+
+    def tidy(self, way: str) -> Iterator[TidyStep]:
+        """One table after the other; stops only between the two."""
+        self.tidy_way(way)
+        for done, numbers in enumerate((False, True)):
+            yield TidyStep(done / 2)
+            work = partial(self._altering, "compact", numbers, seconds=COMPACT_SECONDS)
+            for _ in watched(work, lambda: None):
+                yield TidyStep(done / 2)
+        yield TidyStep(1.0)
 
     def _newest(self) -> bool:
         self._reads += 1
@@ -148,9 +182,9 @@ class RocksDBBackend(DataStoreBackend):
         """Asks each time who holds the LOCK (about 30 µs, opens nothing)."""
         why = self._why_no_writes()
         if not why:
-            return Capabilities()
+            return Capabilities(tidies=True)
         return Capabilities(
-            writes=False, purges=False, conditional_write=False, why={"writes": why, "purges": why, "conditional_write": why}
+            writes=False, purges=False, conditional_write=False, why=dict.fromkeys(("writes", "purges", "tidies", "conditional_write"), why)
         )
 
     def _why_no_writes(self) -> str:

@@ -239,6 +239,11 @@ class LocalDatabase:
         removed = len(found.values), len(found.markers)
         return found.scanned, found.last, *removed, bare, found.corrupt, found.corrupt_keys, found.bytes, numbers, done, expected
 
+    def compact(self, numbers: bool) -> None:
+        """Drop the removed rows of a table for good: all of its files are written anew. About 60 MB a second."""
+        with self._held() as writer, translated(self.path):
+            (writer.tables.numbers if numbers else writer.tables.values).compact_range(None, None)
+
 
 class _Census:
     """A census on its way, one slice ahead."""

@@ -19,6 +19,7 @@ from xxhash import xxh3_64_intdigest
 from stores.backends.base import Backend
 from stores.backends.redis import RedisBackend
 from stores.errors import BadConfig, CursorLost, StoreError
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -51,6 +52,7 @@ class ShardedBackend(Backend):
     SETTINGS = (
         SettingField("stores", FieldType.STORES, "Stores", required=True, help="Ids of the Redis stores, in the order of Stalwart's list."),
     )
+    TIDY_WHY = say("Redis frees the memory of removed keys by itself.")
     ADVICE = "Define each Redis store first; then list their ids here in Stalwart's order."
     MEMBERS: ClassVar[str] = "stores"
     """The setting that names the stores which are opened and passed in as `members`."""

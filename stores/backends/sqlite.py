@@ -20,12 +20,12 @@ from urllib.parse import quote
 from stores.backends.sql import NO_PARAMS, Answer, Execute, Params, Row
 from stores.backends.sqlite_errors import translate
 from stores.backends.sqlite_purge import WAIT_SECONDS
-from stores.backends.sqlite_survey import SurveyByRowId
+from stores.backends.sqlite_tidy import TidyFile
 from stores.errors import BadConfig, StoreError, StoreRefused
 from stores.types import Capabilities, Check, CheckState, FieldType, Ping, SettingField
 
 
-class SQLiteBackend(SurveyByRowId):
+class SQLiteBackend(TidyFile):
     """A database file in Stalwart's layout."""
 
     TYPE = "sqlite"
@@ -61,10 +61,13 @@ class SQLiteBackend(SurveyByRowId):
     def capabilities(self) -> Capabilities:
         """Whether writes are possible is asked of the file system, without opening the database."""
         if self.writable() or _missing(self.path):
-            return Capabilities()
+            return Capabilities(tidies=True)
         reason = f"kvadmin's user may not write {self.path} and its folder."
         return Capabilities(
-            writes=False, purges=False, conditional_write=False, why=dict.fromkeys(("writes", "purges", "conditional_write"), reason)
+            writes=False,
+            purges=False,
+            conditional_write=False,
+            why=dict.fromkeys(("writes", "purges", "tidies", "conditional_write"), reason),
         )
 
     def writable(self) -> bool:

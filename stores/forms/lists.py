@@ -38,7 +38,13 @@ class RunFilterForm(StoreChoiceForm):
     action = forms.ChoiceField(
         label=_("What"),
         required=False,
-        choices=[("", _("All runs")), (RunAction.PURGE, _("Purges")), (RunAction.CENSUS, _("Counts")), (RunAction.BULK, _("Bulk changes"))],
+        choices=[
+            ("", _("All runs")),
+            (RunAction.PURGE, _("Purges")),
+            (RunAction.CENSUS, _("Counts")),
+            (RunAction.BULK, _("Bulk changes")),
+            (RunAction.TIDY, _("Tidying")),
+        ],
     )
 
 

@@ -13,6 +13,7 @@ class RunAction(models.TextChoices):
     PURGE = "purge"
     CENSUS = "census"
     BULK = "bulk"
+    TIDY = "tidy"
 
 
 class RunState(models.TextChoices):

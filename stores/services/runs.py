@@ -42,6 +42,7 @@ TASKS: Final[Mapping[str, str]] = {
     RunAction.PURGE: "stores.tasks.run_purge",
     RunAction.CENSUS: "stores.tasks.run_census",
     RunAction.BULK: "stores.tasks.run_bulk",
+    RunAction.TIDY: "stores.tasks.run_tidy",
 }
 
 ASSIST: Final = "stores.tasks.run_census_parts"
@@ -180,6 +181,8 @@ def request_cancel(actor: Actor, run: Run) -> Run:
 def request_pause(actor: Actor, run: Run) -> Run:
     """Ask a running run to stop after its present slice and keep its place. Raises NotSupported for one that is not running."""
     require_control(actor, run)
+    if run.action == RunAction.TIDY:
+        raise NotSupported(say("Work on space cannot be paused."), say("Cancel it; it can be started anew."))
     if not Run.objects.filter(pk=run.pk, state=RunState.RUNNING).update(pause_requested=True):
         raise NotSupported(say("Only a running run can be paused."))
     audit.record(actor, f"{run.action}-pause", run.store or run.store_name, run=run)

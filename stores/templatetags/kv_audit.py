@@ -38,6 +38,8 @@ DID: Final[Mapping[str, StrOrPromise]] = {
     "purge-cancel": gettext_lazy("cancelled a purge"),
     "purge-pause": gettext_lazy("paused a purge"),
     "purge-resume": gettext_lazy("resumed a purge"),
+    "tidy-start": gettext_lazy("began to give space back"),
+    "tidy-cancel": gettext_lazy("stopped giving space back"),
     "census-start": gettext_lazy("started a count"),
     "census-cancel": gettext_lazy("cancelled a count"),
     "census-interval": gettext_lazy("changed how often it is counted"),

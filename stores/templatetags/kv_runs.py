@@ -32,6 +32,7 @@ NAMES: Final = {
     RunAction.PURGE: gettext_lazy("Purge"),
     RunAction.CENSUS: gettext_lazy("Count"),
     RunAction.BULK: gettext_lazy("Bulk change"),
+    RunAction.TIDY: gettext_lazy("Tidying"),
 }
 
 _BULK: Final = {
@@ -105,6 +106,9 @@ def run_result(run: Run) -> str:
         return gettext("waits for a worker")
     if run.action == RunAction.BULK:
         return _bulk_result(run, state)
+    if run.action == RunAction.TIDY:
+        done = gettext("gave %(size)s back") % {"size": words.size(run.bytes)}
+        return gettext("%(done)s before it was cancelled") % {"done": done} if state is RunState.CANCELLED else done
     counts = run.action == RunAction.CENSUS
     done = (
         gettext("counted %(keys)s") % {"keys": words.plural(run.scanned, "key")}
@@ -145,6 +149,8 @@ def run_told(run: Run) -> str:
 @register.filter
 def run_progress(run: Run) -> str:
     """How far it is: `6,204 keys read, 8,140 a second, about 7 min left`."""
+    if run.action == RunAction.TIDY:
+        return gettext("works on the space of the store")
     parts = [gettext("%(keys)s read") % {"keys": words.plural(run.scanned, "key")}]
     if run.action == RunAction.PURGE:
         parts.append(gettext("%(removed)s removed") % {"removed": words.count(run.removed)})

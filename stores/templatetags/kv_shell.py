@@ -32,7 +32,7 @@ SECTIONS: Mapping[str, str] = {
     "store": "store", "count": "store", "checks": "store", "growth": "store", "compare": "store",
     "keys": "keys", "key": "keys", "key-new": "keys", "keys-delete": "keys", "key-value": "keys", "key-expiry": "keys",
     "key-counter": "keys", "key-delete": "keys", "key-raw": "keys", "key-reveal": "keys", "key-owner": "keys",
-    "bulk": "keys", "bulk-start": "keys", "purge": "purge", "schedule": "purge",
+    "bulk": "keys", "bulk-start": "keys", "purge": "purge", "schedule": "purge", "tidy": "purge", "tidy-start": "purge",
     "spam": "store", "leftovers": "store", "remove-set": "store",
     "find": "help", "help": "help", "limited": "help", "act": "help",
     "overview": "overview", "trash": "trash", "trash-restore": "trash", "runs": "runs", "run": "runs",
