@@ -18,9 +18,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from stores.errors import BadConfig
-from stores.texts import say
+from stores.texts import Text, counted, say
 
-WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 STALWART_DEFAULT: Final = "0 5 *"
 """What Stalwart uses for the lookup store when nothing, or nothing readable, is set; the data store has `0 3 *`, blobs `0 4 *`."""
 ACCEPTED: Final = say("minute hour weekday: `0 3 *` is every day at 03:00, `0 3 1` every Monday, `5 *` every hour at 5 past")
@@ -98,9 +97,13 @@ def words(cron: Cron) -> str:
     if cron.hour is None:
         if cron.minute == 0:
             return say("Every hour on the hour")
-        return say("Every hour at %(minute)s minute%(what)s past", minute=cron.minute, what="s" if cron.minute != 1 else "")
-    day = "day" if cron.weekday is None else WEEKDAYS[cron.weekday - 1]
+        return say("Every hour at %(minutes)s past", minutes=counted(cron.minute, "minute"))
+    day = say("day") if cron.weekday is None else _days()[cron.weekday - 1]
     return say("Every %(day)s at %(hour)s:%(minute)s", day=day, hour=f"{cron.hour:02}", minute=f"{cron.minute:02}")
+
+
+def _days() -> tuple[Text, ...]:
+    return (say("Monday"), say("Tuesday"), say("Wednesday"), say("Thursday"), say("Friday"), say("Saturday"), say("Sunday"))
 
 
 def celery_fields(cron: Cron) -> dict[str, str]:
@@ -299,7 +302,7 @@ def _weekday_note(weekday: int, hour: int, minute: int, version: str) -> Note:
                 "From the second run on it is right.",
                 hour=f"{hour:02}",
                 minute=f"{minute:02}",
-                weekdays=WEEKDAYS[weekday - 1],
+                weekdays=_days()[weekday - 1],
             ),
         )
     if weekday:
@@ -307,7 +310,7 @@ def _weekday_note(weekday: int, hour: int, minute: int, version: str) -> Note:
         effect = say(
             "accepts the weekday %(weekday)s, which does not exist, and runs on a %(weekdays)s every %(index)s days",
             weekday=weekday,
-            weekdays=WEEKDAYS[index],
+            weekdays=_days()[index],
             index=6 - index + weekday,
         )
     elif version in ("0.10", "0.11"):

@@ -71,7 +71,8 @@ def _lock_fields(locks: list[DavLock], reading: Reading) -> dict[str, FieldValue
 
 
 def _scope(lock: DavLock, minor: int) -> str:
-    sharing, depth = "exclusive" if lock.exclusive else "shared", say("with everything below") if lock.infinite else say("only itself")
+    sharing = say("exclusive") if lock.exclusive else say("shared")
+    depth = say("with everything below") if lock.infinite else say("only itself")
     return say("%(sharing)s, %(depth)s, by %(owner_id)s", sharing=sharing, depth=depth, owner_id=account(lock.owner_id, minor))
 
 

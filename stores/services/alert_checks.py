@@ -81,11 +81,10 @@ def _purge(rule: AlertRule, now: datetime) -> str:
     last = done.exclude(state=RunState.CANCELLED).defer("log").first()
     if last is None or last.state not in (RunState.FAILED, RunState.MISSED):
         return ""
-    return say(
-        "The last purge %(what)s: %(error)s",
-        what="failed" if last.state == RunState.FAILED else "was missed",
-        error=last.error or "no reason is on record",
-    )
+    error = last.error or say("no reason is on record")
+    if last.state == RunState.FAILED:
+        return say("The last purge failed: %(error)s", error=error)
+    return say("The last purge was missed: %(error)s", error=error)
 
 
 def _stale(rule: AlertRule, now: datetime) -> str:

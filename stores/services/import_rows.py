@@ -15,7 +15,7 @@ from stores.services import schedules, store_settings
 from stores.services.store_checks import STATIC, checked_entries, checked_id
 from stores.stalwart_toml import ImportPlan, PlannedStore, Problem
 from stores.stalwart_toml.options import options_of
-from stores.texts import say
+from stores.texts import counted, say
 
 ANOTHER: Final = say("another secret")
 
@@ -174,7 +174,9 @@ def label(store: PlannedStore) -> str:
     if store.type == "http":
         refresh = store.settings.get("refresh", "12h")
         return say(
-            "HTTP %(what)s, fetched every %(refresh)s", what="table" if store.settings.get("format") == "csv" else "list", refresh=refresh
+            "HTTP %(what)s, fetched every %(refresh)s",
+            what=say("table") if store.settings.get("format") == "csv" else say("list"),
+            refresh=refresh,
         )
     try:
         name = backend_class(store.type).LABEL
@@ -189,5 +191,5 @@ def _static_label(store: PlannedStore) -> str:
     for _, value in store.entries:
         kinds["boolean" if value in ("true", "false") else "text" if isinstance(typed(value), str) else "number"] += 1
     parts = ", ".join(f"{number} {name}{'s' if number > 1 else ''}" for name, number in kinds.items() if number)
-    total = len(store.entries)
-    return say("static, %(total)s entr%(what)s", total=total, what="y" if total == 1 else "ies") + (f": {parts}" if parts else "")
+    said = say("static, %(entries)s", entries=counted(len(store.entries), "entry", "entries"))
+    return say("%(said)s: %(parts)s", said=said, parts=parts) if parts else said

@@ -151,7 +151,7 @@ def _change(schedule: cron.Cron, before: datetime, run: datetime, zone: ZoneInfo
     if shift is None:
         return ""
     hours = (run.astimezone(UTC) - before.astimezone(UTC)) / timedelta(hours=1)
-    way = "forward" if shift > timedelta() else "back"
+    way = say("forward") if shift > timedelta() else say("back")
     if schedule.hour is not None and not cron.on_the_clock(schedule, run):
         return say(
             "%(hour)s:%(minute)s does not exist that day, the clocks go %(way)s",

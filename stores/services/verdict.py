@@ -211,7 +211,7 @@ def _counts(windows: Sequence[Window], told: Window | None = None) -> list[str]:
         if window is told or window.limit is None or 10 * window.count < window.limit.requests or len(lines) == 2:
             continue
         many = _EVENTS[window.slug][1]
-        then = "bans" if window.slug in BANNING else "waits" if window.slug == SMTP else say("is refused")
+        then = say("bans") if window.slug in BANNING else say("waits") if window.slug == SMTP else say("is refused")
         used = say(
             "%(count)s of %(requests)s %(many)s of %(subject)s",
             count=f"{window.count:,}",
