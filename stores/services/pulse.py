@@ -12,7 +12,8 @@ from django.core.cache import caches
 
 from stores.errors import StoreError
 from stores.models import Store
-from stores.services.abilities import abilities
+from stores.registry import open_store
+from stores.services.access import lacks
 from stores.services.health import Health, health
 from stores.services.store_checks import STATIC
 
@@ -72,8 +73,10 @@ def ask_all(stores: Iterable[Store], wait_seconds: float = 1.5) -> dict[str, Pul
 
 
 def _no_purge(store: Store) -> str:
+    """Why the store is never purged, as far as the store itself tells. No query: it may be asked in a thread without a database."""
     try:
-        return abilities(store).purges
+        with open_store(store) as backend:
+            return lacks(store, backend.capabilities, "purges")
     except StoreError:
         return ""
 

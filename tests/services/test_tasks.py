@@ -12,14 +12,16 @@ from django.utils import timezone
 
 from stores import tasks
 from stores.models import Heartbeat, Run, RunState, Store, TrashEntry
-from stores.services import edit, purge, runs
+from stores.services import edit, errands, purge, runs
 from stores.services.actor import Actor
 from tests.services.conftest import everything, plant, soon
 
 
 def test_every_task_that_beat_or_a_run_names_exists() -> None:
     named = (
-        {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()} | set(runs.TASKS.values()) | {"stores.tasks.scheduled_purge"}
+        {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+        | set(runs.TASKS.values())
+        | {"stores.tasks.scheduled_purge", runs.ASSIST, errands.TASK}
     )
     assert named <= set(current_app.tasks)
     ours = {name for name in current_app.tasks if name.startswith("stores.tasks.")}
