@@ -194,11 +194,21 @@ def forms(message: Message) -> tuple[str, ...]:
     return tuple(message.string) if isinstance(message.string, (tuple, list)) else (message.string or "",)
 
 
-def mo_bytes(po: bytes) -> bytes:
+class Steady(Catalog):
+    """A catalog whose header has no dates and names no program, so that the same texts give the same file."""
+
+    @property
+    def mime_headers(self) -> list[tuple[str, str]]:
+        plural = f"nplurals={self.num_plurals}; plural={self.plural_expr};"
+        return [("MIME-Version", "1.0"), ("Content-Type", "text/plain; charset=utf-8"), ("Plural-Forms", plural)]
+
+
+def mo_bytes(po: bytes, language: str) -> bytes:
     """The `.mo` file of a `.po` file; texts without a translation stay out of it and are shown in English."""
-    catalog = read_po(io.BytesIO(po), charset="utf-8")
-    for message in [each for each in catalog if each.pluralizable and not all(forms(each))]:
-        catalog.delete(message.id, message.context)
+    catalog = Steady(locale=language, charset="utf-8", fuzzy=False)
+    for message in read_po(io.BytesIO(po), locale=language, charset="utf-8"):
+        if message.id and all(forms(message)):
+            catalog.add(message.id, message.string, context=message.context)
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
@@ -214,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
         catalog = updated(language, template)
         po = po_bytes(catalog)
         folder = LOCALE / language / "LC_MESSAGES"
-        for name, data in (("django.po", po), ("django.mo", mo_bytes(po))):
+        for name, data in (("django.po", po), ("django.mo", mo_bytes(po, language))):
             path = folder / name
             if path.exists() and path.read_bytes() == data:
                 continue

@@ -16,7 +16,7 @@ from tools import messages
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+PLACEHOLDER = re.compile(r"%\((\w+)\)[ds]")
 ELEMENT = re.compile(r"</?(\w+)")
 SHOWN_ATTRIBUTES = re.compile(r'\s(?:aria-label|placeholder|title|alt|data-label|data-kv-picked)="([^"]*)"')
 ALLOWED = frozenset(
