@@ -72,6 +72,8 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "key-delete": (f"DELETE {K}",),
     "purge": (f"GET {S}/purge",),
     "purge-start": (f"POST {S}/purge",),
+    "tidy": (f"GET {S}/tidy",),
+    "tidy-start": (f"POST {S}/tidy",),
     "schedule": (f"PUT {S}/schedule", f"GET {S}/schedule"),
     "store-settings": (f"GET {S}", f"PATCH {S}", f"GET {S}/entries"),
     "store-default": (f"POST {S}/default",),
