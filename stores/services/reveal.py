@@ -34,4 +34,4 @@ def reveal(actor: Actor, store: Store, key: bytes) -> Row:
 def printed(actor: Actor, store: Store, secrets: int) -> None:
     """On record that a command wrote the exact bytes of so many secret keys; nothing for none."""
     if secrets:
-        audit.record(actor, "reveal", store, after={"keys": secrets})
+        audit.record(actor, "reveal-written", store, after={"keys": secrets})

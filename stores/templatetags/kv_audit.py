@@ -59,6 +59,7 @@ DID: Final[Mapping[str, StrOrPromise]] = {
     "key_delete": gettext_lazy("removed, as a lookup, the value of"),
     "counter_delete": gettext_lazy("removed, as a lookup, the number of"),
     "reveal": gettext_lazy("looked at the secret of"),
+    "reveal-written": gettext_lazy("had secret keys written in clear"),
     "export": gettext_lazy("exported keys"),
     "bulk-delete": gettext_lazy("deleted many keys"),
     "bulk-expiry": gettext_lazy("changed the expiry of many keys"),
