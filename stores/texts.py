@@ -56,6 +56,14 @@ def counted(number: int, one: str, many: str = "") -> Text:
     return Text(f"%(count)s {one}", {"count": f"{number:,}"}, f"%(count)s {many or one + 's'}", number)
 
 
+def joined(*parts: str, between: str = " ") -> str:
+    """Those that are not empty, one after the other; a page translates each by itself."""
+    there = {f"part{number}": part for number, part in enumerate(parts) if part}
+    if len(there) < 2:
+        return next(iter(there.values()), "")
+    return Text(between.join(f"%({name})s" for name in there), there)
+
+
 def shown(said: str) -> str:
     """A text as a page says it: in the reader's language where it can be."""
     return said.translated() if isinstance(said, Text) else said

@@ -15,7 +15,7 @@ from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, decimal, rule
 from stores.keyclasses.words import account, printable, shown, span
-from stores.texts import counted, say
+from stores.texts import counted, joined, say
 from stores.types import Kind
 
 EPOCH: Final = 1_632_280_000
@@ -80,7 +80,7 @@ def held(reading: Reading) -> tuple[str, dict[str, FieldValue], str]:
     fields["held"] = ends > now
     words = say("held, %(ends)s left", ends=span(ends - now)) if ends > now else say("no longer held")
     stray = say("A lock holds no value.") if reading.store == "data" and entry.value else ""
-    return words + asked, fields, stray
+    return joined(words, asked, between=""), fields, stray
 
 
 def read_lock(reading: Reading, label: str, fields: dict[str, FieldValue], parts: Parts) -> Decoded:

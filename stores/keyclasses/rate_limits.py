@@ -14,7 +14,7 @@ from stores.codecs.numbers import base32_id, u32, u64
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import ALL_LATER, Parts, Reading, Rule, rule
 from stores.keyclasses.words import account, ip_text, is_utf8, printable_ascii, shown, span
-from stores.texts import say
+from stores.texts import joined, say
 from stores.types import Kind
 
 AREA_BAN: Final = "fail2ban"
@@ -97,7 +97,7 @@ def read_window(reading: Reading, label: str, fields: dict[str, FieldValue], par
     per = f" of {span(found.period)}" if found.period else ""
     if found.period is None:
         why = _NO_EXPIRY if reading.entry.expires_at is None else say("The expiry does not fit the window, so the period is unknown.")
-        note = f"{note} {why}" if note else why
+        note = joined(note, why)
     parts = tuple(part for part in parts if part[0] < part[1])
     return reading.decoded(
         label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), f"window {found.index:,}{per}")),

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass, StoreKind
 from stores.keyclasses.words import cut, utf8
-from stores.texts import say
+from stores.texts import joined, say
 from stores.types import Entry, Kind
 
 Parts = tuple[tuple[int, int, str], ...]
@@ -91,7 +91,7 @@ class Reading:
             if part
             else ""
         )
-        notes = " ".join(text for text in (note, self.note, cut_off) if text)
+        notes = joined(note, self.note, cut_off)
         return Decoded(
             self.cls.slug, self.cls.title, self.kind, cut(label), "malformed" if broken else value_label, fields or {}, parts,
             () if broken else value_parts, secret_key, secret_value, self.cls.personal, "" if broken or part else editable,

@@ -11,9 +11,13 @@ from django.template import Context, Template
 from django.utils.html import format_html
 
 from stores.errors import StoreError
-from stores.texts import TRANSLATOR, Text, counted, say, shown
+from stores.keyclasses import decode
+from stores.texts import TRANSLATOR, Text, counted, joined, say, shown
+from stores.types import Entry, Kind
 
 GERMAN = {"Store %(id)s is slow.": "Speicher %(id)s ist <langsam>.", "%(count)s key": "%(count)s Schlüssel", "locked": "gesperrt"}
+GERMAN["No expiry is stored: the period is unknown, and nothing removes the counter by itself."] = "Ohne Ablauf."
+GERMAN["no longer held"] = "frei"
 
 
 @pytest.fixture
@@ -47,6 +51,22 @@ def test_pages_show_the_translation_escaped() -> None:
     assert str(text) == "Store <b> is slow."
     assert shown(say("%(what)s", what=say("locked"))) == "gesperrt"
     assert shown(counted(3, "key")) == "3 Schlüssel" and shown("as it is") == "as it is"
+
+
+@pytest.mark.usefixtures("german")
+def test_joined_texts_keep_their_translations() -> None:
+    both = joined("", say("Store %(id)s is slow.", id="50 %"), "", say("locked"))
+    assert both == "Store 50 % is slow. locked" and shown(both) == "Speicher 50 % ist <langsam>. gesperrt"
+    assert shown(joined("", say("locked"))) == "gesperrt" and joined("", "") == ""
+    assert shown(joined(say("locked"), ", 2", between="")) == "gesperrt, 2"
+
+
+@pytest.mark.usefixtures("german")
+def test_notes_on_keys_keep_their_translations() -> None:
+    window = Entry(b"\x03\xcb\x00\x71\x14" + bytes(8), Kind.COUNTER, counter=3)
+    assert shown(decode(window, "0.16", "data", now=0).note) == "Ohne Ablauf."
+    lock = Entry(b"\x15" + bytes(8), Kind.LOCK, b"", expires_at=5)
+    assert shown(decode(lock, "0.16", "data", now=9).value_label) == "frei"
 
 
 @pytest.mark.usefixtures("german")
