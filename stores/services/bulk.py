@@ -16,7 +16,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from stores.backends.base import pause_after
-from stores.errors import BadConfig, Busy, CursorLost
+from stores.errors import BadConfig, CursorLost
 from stores.models import Run, RunAction, RunState, Store
 from stores.services import access, audit, bulk_undo, keyfile_import, keyfile_run, runs
 from stores.services.actor import SYSTEM, Actor
@@ -59,9 +59,7 @@ def run_in_foreground(actor: Actor, store: Store, wanted: Confirmed, pace: Pace 
 
     If this process dies, a worker finishes the run.
     """
-    run = runs.claim(_created(actor, store, wanted, pace).pk)
-    if run is None:
-        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
+    run = runs.claim_here(_created(actor, store, wanted, pace))
     with Lease(run, foreground=True) as lease:
         _Work(lease, actor, on_progress).go()
     return _closed(run, actor)

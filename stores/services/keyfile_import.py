@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from stores.errors import BadConfig, Busy, StoreError
+from stores.errors import BadConfig, StoreError
 from stores.models import Run, RunAction, Store
 from stores.services import access, runs
 from stores.services.actor import Actor
@@ -29,7 +29,6 @@ from stores.services.permissions import Permission, allows, require
 from stores.services.rows import Row, settle
 from stores.services.trash_room import Cover, cover
 from stores.services.writing import Writing
-from stores.texts import say
 from stores.types import Entry, Kind, Pace
 
 __all__ = ["Clash", "Found", "Options", "Preview", "WrongLines", "accept", "confirmed", "params_of", "preview", "start"]
@@ -152,10 +151,7 @@ def start(actor: Actor, store: Store, wanted: Confirmed, pace: Pace = Pace.GENTL
 
 def claimed(actor: Actor, store: Store, wanted: Confirmed, pace: Pace) -> Run:
     """The same for a process that does it itself."""
-    run = runs.claim(_created(actor, store, wanted, pace).pk)
-    if run is None:
-        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
-    return run
+    return runs.claim_here(_created(actor, store, wanted, pace))
 
 
 def _created(actor: Actor, store: Store, wanted: Confirmed, pace: Pace) -> Run:

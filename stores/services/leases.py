@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -155,6 +156,14 @@ class Lease:
         mine = Run.objects.filter(pk=run.pk, attempts=run.attempts, state=RunState.RUNNING)
         if not mine.update(**counts, **changes):
             raise LostRun(str(run.pk))
+
+
+def carry_out(run: Run, work: Callable[[Lease], None], *, foreground: bool = False) -> Run:
+    """Do a claimed run and answer it as it ended."""
+    with Lease(run, foreground=foreground) as lease:
+        work(lease)
+    run.refresh_from_db()
+    return run
 
 
 _COUNTS: Final = (

@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from stores import keyclasses
 from stores.backends.base import pause_after
-from stores.errors import Busy, StoreError
+from stores.errors import StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
 from stores.services import access, census, runs
 from stores.services.actor import Actor
 from stores.services.beatrows import LATE
-from stores.services.leases import Lease
+from stores.services.leases import Lease, carry_out
 from stores.services.permissions import Permission, require
 from stores.services.slots import due_slot, overdue, record_missed, slot_id
 from stores.texts import say
@@ -65,24 +65,14 @@ def run_in_foreground(
     """
     require(actor, Permission.PURGE, store)
     require_purges(store)
-    run = runs.claim(runs.create(actor, store, RunAction.PURGE, pace=pace, params=_deadline(until)).pk)
-    if run is None:
-        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
-    with Lease(run, foreground=True) as lease:
-        _purge(lease, on_progress)
-    run.refresh_from_db()
-    return run
+    run = runs.claim_here(runs.create(actor, store, RunAction.PURGE, pace=pace, params=_deadline(until)))
+    return carry_out(run, partial(_purge, on_progress=on_progress), foreground=True)
 
 
 def execute(run_id: UUID | str) -> Run | None:
     """Worker side: claim a queued purge and do it; None when it is not there to be claimed (a repeated message)."""
     run = runs.claim(run_id)
-    if run is None:
-        return None
-    with Lease(run) as lease:
-        _purge(lease)
-    run.refresh_from_db()
-    return run
+    return None if run is None else carry_out(run, _purge)
 
 
 def scheduled(store_id: str, now: datetime | None = None) -> Run | None:

@@ -211,6 +211,14 @@ def claim(run_id: UUID | str) -> Run | None:
     return Run.objects.select_related("store").get(pk=run_id) if taken else None
 
 
+def claim_here(run: Run) -> Run:
+    """Take a run that was just recorded, for this process. Raises Busy where a worker was faster."""
+    taken = claim(run.pk)
+    if taken is None:
+        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
+    return taken
+
+
 def sweep() -> Sweep:
     """Send queued runs that nobody took, and take running ones away from workers that give no sign of life.
 

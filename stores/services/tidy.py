@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from stores.errors import BadConfig, Busy, StoreError
 from stores.models import Run, RunAction, Store
 from stores.services import access, runs
 from stores.services.actor import Actor
-from stores.services.leases import Lease
+from stores.services.leases import Lease, carry_out
 from stores.services.permissions import Permission, require
 from stores.texts import say
 from stores.types import TidyOffer, TidyStep, TidyWay
@@ -44,24 +45,14 @@ def start(actor: Actor, store: Store, way: str, *, sure: bool = False) -> Run:
 
 def run_in_foreground(actor: Actor, store: Store, way: str, *, sure: bool = False, on_progress: Progress | None = None) -> Run:
     """Do it in this process and answer the finished run, whatever its state. Raises as `start` before anything is done."""
-    run = runs.claim(_create(actor, store, way, sure).pk)
-    if run is None:
-        raise Busy(say("A worker has taken the run already."), say("Look at it under Runs."))
-    with Lease(run, foreground=True) as lease:
-        _tidy(lease, on_progress)
-    run.refresh_from_db()
-    return run
+    run = runs.claim_here(_create(actor, store, way, sure))
+    return carry_out(run, partial(_tidy, on_progress=on_progress), foreground=True)
 
 
 def execute(run_id: UUID | str) -> Run | None:
     """Worker side: claim a queued run and do it; None when it is not there to be claimed (a repeated message)."""
     run = runs.claim(run_id)
-    if run is None:
-        return None
-    with Lease(run) as lease:
-        _tidy(lease)
-    run.refresh_from_db()
-    return run
+    return None if run is None else carry_out(run, _tidy)
 
 
 def json_run(run: Run) -> dict[str, Any]:
