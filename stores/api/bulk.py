@@ -18,26 +18,13 @@ from stores.services.bulk_change import Change, Clash, Do, make_change, require_
 from stores.services.bulk_export import export
 from stores.services.bulk_preview import Preview, confirmed, preview
 from stores.services.bulk_words import consequence
-from stores.services.filters import KeyFilter
 from stores.types import Pace
 
 router = Router(tags=["bulk"])
 
 
-class FilterIn(Body):
+class FilterIn(KeyFilterIn, Body):
     """As the parameters of the key list; an empty filter is every key."""
-
-    class_: str = Field("", alias="class")
-    prefix: str = ""
-    match: str = ""
-    q: str = ""
-    kind: Literal["", "value", "counter", "lock", "unknown"] = ""
-    expiry: Literal["", "expired", "live", "never"] = ""
-    after: str = ""
-    before: str = ""
-    count: str = ""
-    size: str = ""
-    left: str = ""
 
 
 class ChangeIn(Body):
@@ -88,8 +75,9 @@ def preview_bulk(request: ApiRequest, store_id: str, body: ChangeIn) -> dict[str
     store = allowed_store(request, store_id, "edit")
     if body.to:
         tokens.require(request.auth, "edit", body.to)
-    wanted = KeyFilter.from_query({name: str(value) for name, value in body.filter.model_dump(by_alias=True).items()})
-    change = make_change(Do(body.do), wanted, time.time(), expiry=body.expires, to=body.to, clash=Clash(body.clash), undo=body.undo)
+    change = make_change(
+        Do(body.do), key_filter(body.filter), time.time(), expiry=body.expires, to=body.to, clash=Clash(body.clash), undo=body.undo
+    )
     return previewed(store, change)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpResponse
 from ninja import Field, Query, Router, Schema
+from pydantic import BaseModel
 
 from stores import keyclasses
 from stores.api.base import ApiRequest, Body, Cursor, KeyOut, Name, Number, Text, actor, allowed_store, does, key_of, shown
@@ -44,7 +45,7 @@ class KeysOut(Schema):
     notes: list[str]
 
 
-class KeyFilterIn(Schema):
+class KeyFilterIn(BaseModel):
     """Which keys: those for which all that is given holds. `prefix` is hex, `match` a glob, `left` 1 for what is left over."""
 
     class_: str = Field("", alias="class")
