@@ -11,7 +11,7 @@ from stores.codecs.bincode import Encoding, Variable, detect
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Reading, decimal
 from stores.keyclasses.words import finite, shown
-from stores.texts import counted, say
+from stores.texts import counted, joined, say
 from stores.types import Kind
 
 CUSTOM: Final = KeyClass(
@@ -94,7 +94,7 @@ def read_custom(reading: Reading) -> Decoded:
         note = note or say("On Redis a counter and a text of digits look alike.")
     if entry.counter is not None:
         more["count"] = entry.counter
-        note = f"{note} The same key is also a counter: {entry.counter:,}.".strip()
+        note = joined(note, say("The same key is also a counter: %(count)s.", count=f"{entry.counter:,}"))
     if entry.length is not None:
         words = say("%(bytes)s, beginning %(words)s", bytes=counted(entry.length, "byte"), words=words)
     value_parts = _value_parts(entry.value, more) if more.get("encoding") in ("bincode 1", "bincode 2") else ()

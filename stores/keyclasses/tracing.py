@@ -24,12 +24,12 @@ MOST_LIMIT_KEYS: Final = 1000
 """Keys of SMTP limiters computed for one search."""
 
 _BY_IP: Final = (
-    (rate_limits.AUTH, say("failed logins from this address")),
-    (rate_limits.RCPT, say("unknown recipients tried from this address")),
-    (rate_limits.SCAN, say("scans from this address")),
-    (rate_limits.LOITER, say("idle connections from this address")),
-    (rate_limits.HTTP_ANONYMOUS, say("anonymous requests from this address")),
-    (rate_limits.CONTACT, say("forms sent from this address")),
+    (rate_limits.AUTH, say("failed logins from this address"), say("failed logins from this network")),
+    (rate_limits.RCPT, say("unknown recipients tried from this address"), say("unknown recipients tried from this network")),
+    (rate_limits.SCAN, say("scans from this address"), say("scans from this network")),
+    (rate_limits.LOITER, say("idle connections from this address"), say("idle connections from this network")),
+    (rate_limits.HTTP_ANONYMOUS, say("anonymous requests from this address"), say("anonymous requests from this network")),
+    (rate_limits.CONTACT, say("forms sent from this address"), say("forms sent from this network")),
 )
 
 
@@ -117,7 +117,7 @@ def _candidates(meanings: Iterable[Meaning]) -> dict[str, list[str]]:
 def _ip(meaning: Meaning, version: int) -> Iterator[Trace]:
     raw = ip_bytes(meaning.text)
     assert raw is not None  # understand() has parsed it
-    for cls, why in _BY_IP:
+    for cls, why, _ in _BY_IP:
         yield from _windows(cls, raw, meaning.text.encode(), why, version)
     if version == 10:
         yield _exact(reputation.IP, b"i:" + meaning.text.encode(), say("reputation of this address"))
@@ -133,7 +133,7 @@ def _network(meaning: Meaning, version: int) -> Iterator[Trace]:
     net = network(meaning.text)
     assert net is not None  # understand() has parsed it
     size, whole = net.max_prefixlen // 8, net.network_address.packed[: net.prefixlen // 8]
-    classes = [(cls, why.replace("this address", "this network")) for cls, why in _BY_IP]
+    classes = [(cls, why) for cls, _, why in _BY_IP]
     for cls, why in (*classes, (reputation.IP, say("reputation of addresses of this network"))):
         if version == 10:
             for text in cls.texts:
