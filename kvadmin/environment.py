@@ -38,6 +38,11 @@ class Variable(Generic[T]):
     computed: str = ""
     secret: bool = False
 
+    @property
+    def field(self) -> str:
+        """Its name in `Environment`."""
+        return self.name.removeprefix("KVADMIN_").lower()
+
     def read(self, source: Mapping[str, str]) -> T | None:
         """The parsed value, None when neither a value nor a literal default is there. Raises BadEnvironment."""
         text = source.get(self.name, "") or self._from_file(source) or self.default
@@ -48,12 +53,6 @@ class Variable(Generic[T]):
         except ValueError as error:
             shown = "" if self.secret else f" {text[:80]!r}"
             raise BadEnvironment(f"{self.name}{shown} is refused: {error}. Accepted: {self.form}.") from None
-
-    def required(self, source: Mapping[str, str]) -> T:
-        """The value of a variable that has a literal default."""
-        value = self.read(source)
-        assert value is not None, self.name
-        return value
 
     def _from_file(self, source: Mapping[str, str]) -> str:
         path = source.get(f"{self.name}_FILE", "") if self.secret else ""
@@ -342,9 +341,9 @@ VARIABLES: tuple[Variable[Any], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Environment:
-    """All of it, checked. Without a `repr`, so that no traceback shows a secret."""
+    """All of it, checked: a field for each variable. Without a `repr`, so that no traceback shows a secret."""
 
     data_dir: Path
     secret_key: str
@@ -353,37 +352,37 @@ class Environment:
     broker_url: str
     embedded_broker: bool
     broker_master: str
-    broker_sentinel_password: str
+    broker_sentinel_password: str = ""
     allowed_hosts: tuple[str, ...]
     host: str
     port: int
     https: bool
     trusted_proxies: tuple[str, ...]
-    trusted_origins: tuple[str, ...]
+    trusted_origins: tuple[str, ...] = ()
     session_hours: int
     confirm_minutes: int
     read_only: bool
-    oidc_url: str
+    oidc_url: str = ""
     oidc_client_id: str
-    oidc_client_secret: str
+    oidc_client_secret: str = ""
     oidc_name: str
     oidc_role_claim: str
-    oidc_roles: tuple[tuple[str, str], ...]
+    oidc_roles: tuple[tuple[str, str], ...] = ()
     admin_user: str
-    admin_password: str
+    admin_password: str = ""
     time_zone: str
     log_level: str
     trash_days: int
     trash_mb: int
     audit_days: int
     api_rate: int
-    metrics_token: str
-    email_url: str
+    metrics_token: str = ""
+    email_url: str = ""
     email_from: str
-    public_url: str
+    public_url: str = ""
     upload_mb: int
-    store_networks: tuple[str, ...]
-    store_networks_denied: tuple[str, ...]
+    store_networks: tuple[str, ...] = ()
+    store_networks_denied: tuple[str, ...] = ()
     alert_private_hosts: bool
     web_workers: int
     web_threads: int
@@ -396,62 +395,21 @@ class Environment:
 
         Raises BadEnvironment.
         """
-        host = HOST.required(source)
-        values: dict[str, Any] = {
-            "broker_master": BROKER_MASTER.required(source),
-            "broker_sentinel_password": BROKER_SENTINEL_PASSWORD.read(source) or "",
-            "allowed_hosts": ALLOWED_HOSTS.read(source) or parsers.own_hosts(host),
-            "host": host,
-            "port": PORT.required(source),
-            "https": HTTPS.required(source),
-            "trusted_proxies": TRUSTED_PROXIES.required(source),
-            "trusted_origins": TRUSTED_ORIGINS.read(source) or (),
-            "session_hours": SESSION_HOURS.required(source),
-            "confirm_minutes": CONFIRM_MINUTES.required(source),
-            "read_only": READ_ONLY.required(source),
-            "oidc_url": OIDC_URL.read(source) or "",
-            "oidc_client_id": OIDC_CLIENT_ID.required(source),
-            "oidc_client_secret": OIDC_CLIENT_SECRET.read(source) or "",
-            "oidc_name": OIDC_NAME.required(source),
-            "oidc_role_claim": OIDC_ROLE_CLAIM.required(source),
-            "oidc_roles": OIDC_ROLES.read(source) or (),
-            "admin_user": ADMIN_USER.required(source),
-            "admin_password": ADMIN_PASSWORD.read(source) or "",
-            "time_zone": TIME_ZONE.read(source) or _system_zone(),
-            "log_level": LOG_LEVEL.required(source),
-            "trash_days": TRASH_DAYS.required(source),
-            "trash_mb": TRASH_MB.required(source),
-            "audit_days": AUDIT_DAYS.required(source),
-            "api_rate": API_RATE.required(source),
-            "metrics_token": METRICS_TOKEN.read(source) or "",
-            "email_url": EMAIL_URL.read(source) or "",
-            "email_from": EMAIL_FROM.required(source),
-            "public_url": PUBLIC_URL.read(source) or "",
-            "upload_mb": UPLOAD_MB.required(source),
-            "store_networks": STORE_NETWORKS.read(source) or (),
-            "store_networks_denied": STORE_NETWORKS_DENIED.read(source) or (),
-            "alert_private_hosts": ALERT_PRIVATE_HOSTS.required(source),
-            "web_workers": WEB_WORKERS.required(source),
-            "web_threads": WEB_THREADS.required(source),
-            "task_workers": TASK_WORKERS.required(source),
-            "debug": DEBUG.required(source),
-        }
-        database_url, broker_url = DATABASE_URL.read(source), BROKER_URL.read(source)
-        secret_key, field_keys = SECRET_KEY.read(source), FIELD_KEYS.read(source)
-        data_dir = (DATA_DIR.read(source) or default_data_dir(source)).absolute()
+        given = {variable.field: variable.read(source) for variable in VARIABLES}
+        values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        values["allowed_hosts"] = given["allowed_hosts"] or parsers.own_hosts(values["host"])
+        values["time_zone"] = given["time_zone"] or _system_zone()
+        values["embedded_broker"] = not given["broker_url"]
+        data_dir = values["data_dir"] = (given["data_dir"] or default_data_dir(source)).absolute()
         try:
             keyfiles.ensure_folder(data_dir)
-            return cls(
-                data_dir=data_dir,
-                secret_key=secret_key or SECRET_KEY.parse(keyfiles.secret_key(data_dir)),
-                field_keys=field_keys or FIELD_KEYS.parse(keyfiles.field_keys(data_dir)),
-                database_url=database_url or f"sqlite:///{data_dir / 'kvadmin.sqlite3'}",
-                broker_url=broker_url or broker.url_of(broker.socket_path(data_dir, "broker")),
-                embedded_broker=not broker_url,
-                **values,
-            )
+            values["database_url"] = given["database_url"] or f"sqlite:///{data_dir / 'kvadmin.sqlite3'}"
+            values["broker_url"] = given["broker_url"] or broker.url_of(broker.socket_path(data_dir, "broker"))
+            values["secret_key"] = given["secret_key"] or SECRET_KEY.parse(keyfiles.secret_key(data_dir))
+            values["field_keys"] = given["field_keys"] or FIELD_KEYS.parse(keyfiles.field_keys(data_dir))
         except (OSError, ValueError) as error:
             raise BadEnvironment(f"{DATA_DIR.name} {str(data_dir)!r} is refused: {error}. Accepted: {DATA_DIR.form}.") from None
+        return cls(**values)
 
 
 def default_data_dir(source: Mapping[str, str]) -> Path:
