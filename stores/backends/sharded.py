@@ -10,6 +10,7 @@ Limits: the order and number of the members must be those of the server: with an
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, TypeVar
@@ -185,10 +186,12 @@ class ShardedBackend(Backend):
         self, items: Sequence[T], key_of: Callable[[T], bytes], act: Callable[[RedisBackend, Sequence[T]], list[Answered]]
     ) -> list[Answered]:
         """Give each shard its part, and bring the answers back into the order of the items."""
+        places_of: defaultdict[int, list[int]] = defaultdict(list)
+        for place, item in enumerate(items):
+            places_of[self.index_of(key_of(item))].append(place)
         answers: dict[int, Answered] = {}
-        for number, member in enumerate(self.members):
-            places = [place for place, item in enumerate(items) if self.index_of(key_of(item)) == number]
-            answers.update(zip(places, act(member, [items[place] for place in places]), strict=True))
+        for number, places in places_of.items():
+            answers.update(zip(places, act(self.members[number], [items[place] for place in places]), strict=True))
         return [answers[place] for place in range(len(items))]
 
     def put(self, entry: Entry, expect: Expected = ANYTHING) -> Entry:
