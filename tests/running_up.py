@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kvadmin.children import die_with_parent
 from tests.fixtures_path import ROOT
 
 LONGEST_START = 120.0
@@ -43,7 +44,7 @@ def wait_for(condition: Callable[[], Any], longest: float, what: str) -> Any:
 
 
 class RunningUp:
-    """`manage.py up` on a free port."""
+    """`manage.py up` on a free port; it ends with the thread that started it, also when the test run is killed."""
 
     def __init__(self, data_dir: Path, *arguments: str, **extra: str) -> None:
         self.data_dir = data_dir
@@ -51,7 +52,15 @@ class RunningUp:
         self._out, self._err = data_dir.parent / f"{data_dir.name}.out", data_dir.parent / f"{data_dir.name}.err"
         command = [sys.executable, str(ROOT / "manage.py"), "up", "--port", "0", "--data-dir", str(data_dir), *arguments]
         with self._out.open("w") as out, self._err.open("w") as err:
-            self.process = subprocess.Popen(command, env=clean_environment(**extra), stdout=out, stderr=err, start_new_session=True)
+            parent = os.getpid()
+            self.process = subprocess.Popen(
+                command,
+                env=clean_environment(**extra),
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM, parent),
+            )
 
     @property
     def output(self) -> str:
