@@ -144,10 +144,7 @@ class Soak:
     def _ask(self, role: str, method: str, path: str, data: Any, body: bytes | None, headers: dict[str, str]) -> Any:
         client = self.clients[role]
         if body is not None:
-            kind = self.random.choice(
-                ("application/json", "application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
-            )
-            return client.generic(method, path, body, content_type=kind, headers=headers)
+            return client.generic(method, path, body, content_type=self.random.choice(KINDS), headers=headers)
         if method == "GET":
             return client.generic("GET", path, QUERY_STRING=urlencode(data, doseq=True, errors="replace"), headers=headers)
         return client.generic(
