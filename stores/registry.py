@@ -40,6 +40,9 @@ BACKENDS: Mapping[str, str] = {
 HIDDEN = frozenset({"memory"})
 """Types that no form offers."""
 
+OWN_ROWS = frozenset({"static", "http", "memory"})
+"""Types whose rows are in kvadmin's own database or memory: they are read in the thread that has the database's connection."""
+
 MEMBERS: Mapping[str, tuple[str, ...]] = {"sql-read-replica": ("primary", "replicas"), "sharded-in-memory": ("stores",)}
 """Types made of other stores -> the settings that name them, in the order in which the backend takes them."""
 

@@ -17,6 +17,7 @@ from django.db import transaction
 from stores.backends.base import Backend
 from stores.errors import CursorLost, StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
+from stores.registry import OWN_ROWS
 from stores.services import history, runs
 from stores.services.access import opened
 from stores.services.actor import Actor
@@ -34,8 +35,6 @@ FAN_OUT_KEYS: Final = 2_000_000
 """From this many keys at the last count on, several workers count a store together."""
 FAN_OUT_PARTS: Final = 8
 FAN_OUT_WORKERS: Final = 3
-OWN_ROWS: Final = frozenset({"static", "http", "memory"})
-"""Types whose rows are in kvadmin's own database or memory."""
 
 DETAILED: Final = 20
 """Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""

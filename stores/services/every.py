@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from stores.backends.base import Backend
 from stores.errors import StoreError
 from stores.models import Store
+from stores.registry import OWN_ROWS
 from stores.services.access import opened
 from stores.types import Clock
 
@@ -18,7 +19,10 @@ _THREADS: Final = 8
 
 
 def ask_each(stores: Iterable[Store], ask: Callable[[Store, Backend], T], clock: Clock = time.time) -> dict[str, T | StoreError]:
-    """The answer of each store by id, or the error it gave. `ask` runs in a thread of its own and must not use the database."""
+    """The answer of each store by id, or the error it gave. `ask` runs in a thread of its own and must not use the database.
+
+    Only stores whose rows are in that database are read in the caller's thread, while the others are asked.
+    """
     found: dict[str, T | StoreError] = {}
     jobs: list[tuple[Store, Backend]] = []
     for store in stores:
@@ -27,18 +31,15 @@ def ask_each(stores: Iterable[Store], ask: Callable[[Store, Backend], T], clock:
         except StoreError as error:
             found[store.pk] = error
 
-    def run(job: tuple[Store, Backend]) -> T | StoreError:
-        store, backend = job
+    def run(store: Store, backend: Backend) -> T | StoreError:
         try:
             with backend:
                 return ask(store, backend)
         except StoreError as error:
             return error
 
-    if len(jobs) < 2:
-        answers = [run(job) for job in jobs]
-    else:
-        with ThreadPoolExecutor(min(_THREADS, len(jobs))) as pool:
-            answers = list(pool.map(run, jobs))
-    found.update((store.pk, answer) for (store, _), answer in zip(jobs, answers, strict=True))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        aside = {store.pk: pool.submit(run, store, backend) for store, backend in jobs if len(jobs) > 1 and store.type not in OWN_ROWS}
+        here = {store.pk: run(store, backend) for store, backend in jobs if store.pk not in aside}
+        found.update((store.pk, aside[store.pk].result() if store.pk in aside else here[store.pk]) for store, _ in jobs)
     return found

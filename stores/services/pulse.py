@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.core.cache import caches
+from django.db import connections
 
 from stores.errors import StoreError
 from stores.models import Store
@@ -73,7 +74,7 @@ def ask_all(stores: Iterable[Store], wait_seconds: float = 1.5) -> dict[str, Pul
 
 
 def _no_purge(store: Store) -> str:
-    """Why the store is never purged, as far as the store itself tells. No query: it may be asked in a thread without a database."""
+    """Why the store is never purged, as far as the store itself tells, whatever kvadmin's switches say."""
     try:
         with open_store(store) as backend:
             return lacks(store, backend.capabilities, "purges")
@@ -91,10 +92,18 @@ def _thread(store: Store) -> threading.Thread:
         running = _asking.get(store.id)
         if running is not None and running.is_alive():
             return running
-        thread = threading.Thread(target=ask, args=(store,), name=f"ask {store.id}", daemon=True)
+        thread = threading.Thread(target=_ask_aside, args=(store,), name=f"ask {store.id}", daemon=True)
         _asking[store.id] = thread
         thread.start()
         return thread
+
+
+def _ask_aside(store: Store) -> None:
+    """In a thread of its own: stores made of others, and copied lists, are opened with a query, on a connection of this thread."""
+    try:
+        ask(store)
+    finally:
+        connections.close_all()
 
 
 def _name(store_id: str) -> str:
