@@ -33,6 +33,7 @@ KINDS: Final = ("application/json", "application/json", "text/plain", "applicati
 METHODS: Final = ("GET",) * 10 + ("POST",) * 8 + ("PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "QUERY")
 RENEW_EVERY: Final = 2_000
 """After so many requests everything is set up anew: forms delete what others need."""
+look_up: Final[Any] = socket.getaddrinfo
 
 
 @dataclass(slots=True)
@@ -300,16 +301,11 @@ def _bodies() -> list[tuple[str, str, Mapping[str, Any] | None]]:
     return found
 
 
-def no_network() -> None:
-    """Names lead nowhere and addresses elsewhere refuse, so that no made-up host is waited for."""
-    real = socket.getaddrinfo
-
-    def only_here(host: Any, *arguments: Any, **named: Any) -> Any:
-        if str(host) not in ("127.0.0.1", "localhost", "::1"):
-            raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return real(host, *arguments, **named)
-
-    socket.getaddrinfo = only_here
+def only_here(host: object, *arguments: Any, **named: Any) -> Any:
+    """`getaddrinfo` for this machine alone: names lead nowhere and addresses elsewhere fail, so that no made-up host is waited for."""
+    if str(host) not in ("127.0.0.1", "localhost", "::1"):
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+    return look_up(host, *arguments, **named)
 
 
 def main() -> None:
@@ -326,7 +322,7 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    no_network()
+    socket.getaddrinfo = only_here
     with tempfile.TemporaryDirectory(prefix="kvadmin-soak-") as folder:
         soak = Soak(options.seed, Path(folder))
         began = time.monotonic()

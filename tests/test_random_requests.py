@@ -8,7 +8,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
-from benchmarks.requests import Soak
+from benchmarks.requests import Soak, only_here
 
 
 @pytest.mark.django_db(transaction=True)
@@ -17,15 +17,7 @@ def test_odd_requests_of_every_role_never_end_in_a_mistake(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
     settings.KVADMIN_API_RATE = 1_000_000
-    monkeypatch.setattr("socket.getaddrinfo", _only_here)
+    monkeypatch.setattr("socket.getaddrinfo", only_here)
     report = Soak(seed, tmp_path).run(400)
     assert not report.failures, "\n\n".join(report.failures[:3])
     assert len(report.routes) > 60 and report.statuses[200] > 40
-
-
-def _only_here(host: object, *arguments: object, **named: object) -> list[object]:
-    import socket
-
-    if str(host) not in ("127.0.0.1", "localhost"):
-        raise socket.gaierror(socket.EAI_NONAME, "no such name")
-    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", arguments[0] if arguments else 0))]
