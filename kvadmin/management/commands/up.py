@@ -105,7 +105,7 @@ class Installation:
         if password:
             _tell(
                 f"Administrator: {self.env.admin_user}\n"
-                f"Password: {password}   (shown only this once; `manage.py user-password` sets another)"
+                f"Password: {password}   (shown only this once; `manage.py user-password {self.env.admin_user}` sets another)"
             )
         if self.demo_traffic or demo.defined():
             self._start_valkey(demo.VALKEY)

@@ -20,7 +20,8 @@ class Command(KvCommand):
     details = """\
 With --json: {"id", "store", "state", "pace", "seconds", "scanned", "values", "counters", "locks", "corrupt", "bytes", "longest_ms",
 "error"}. "values", "counters" and "locks" count keys removed, "corrupt" malformed rows that were met and left, "bytes" keys and
-rows removed, "longest_ms" the longest transaction, "error" null or words. "state" is done, failed or cancelled.
+rows removed, "longest_ms" the longest transaction, "error" null or words. "state" is done, failed,
+cancelled or stopped (at the time of --until); a purge that is not done ends with exit code 1.
 With --dry-run the same without "longest_ms", "id" null and "state" "dry-run", and "classes": what would be removed by class,
 [{"class", "values", "counters", "locks", "bytes"}]."""
 

@@ -25,7 +25,8 @@ With --json: the new definition, as an element of `stores --json`."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("id", metavar="ID", help="Stalwart's id of the store; may contain dots")
-        parser.add_argument("--type", required=True, help="sqlite, postgresql, mysql, redis, rocksdb, foundationdb or static")
+        types = "sqlite, postgresql, mysql, redis, rocksdb, foundationdb, sql-read-replica, sharded-in-memory, http or static"
+        parser.add_argument("--type", required=True, help=types)
         parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="a setting of the type")
         parser.add_argument("--entry", action="append", default=[], metavar="KEY=VALUE", help="a key of a static store")
         parser.add_argument("--version", default="", choices=VERSIONS, metavar="V", help="Stalwart's version, such as 0.11; else detected")
