@@ -43,6 +43,7 @@ from stores.backends.sql import (
     LostRace,
     Params,
     Row,
+    before,
     moment,
     percent_spelling,
     split_page,
@@ -214,8 +215,7 @@ class MySQLBackend(SurveyByKeys):
     # statements
 
     def _select(self, table: str, columns: str, end: bytes | None) -> str:
-        before = "" if end is None else " AND k < :end"
-        return f"(SELECT {columns} FROM {table} FORCE INDEX (PRIMARY) WHERE k >= :start{before} LIMIT :limit)"
+        return f"(SELECT {columns} FROM {table} FORCE INDEX (PRIMARY) WHERE k >= :start{before(end)} LIMIT :limit)"
 
     def _ordered(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
         rows = super()._ordered(table, columns, start, end, limit)
@@ -232,8 +232,7 @@ class MySQLBackend(SurveyByKeys):
 
     def _sorted(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
         """The same rows, sorted by the server at the cost of the whole range; only for a server that reads the index out of order."""
-        before = "" if end is None else " AND k < :end"
-        sql = f"SELECT {columns} FROM {table} WHERE k >= :start{before} ORDER BY k LIMIT :limit"
+        sql = f"SELECT {columns} FROM {table} WHERE k >= :start{before(end)} ORDER BY k LIMIT :limit"
         return self._query(sql, {"start": start, "end": end, "limit": limit})
 
     def table_names(self) -> set[str]:

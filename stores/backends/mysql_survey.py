@@ -11,8 +11,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
-from stores.backends.sql import MALFORMED, Row, as_key, as_row
-from stores.backends.survey import Part, SurveyBackend, before, share, single
+from stores.backends.sql import MALFORMED, Row, as_key, as_row, before
+from stores.backends.survey import Part, SurveyBackend, by_shape, share, single
 from stores.codecs.rows import MARKER_HEADER
 from stores.types import CensusGroup, CensusPlan, CensusSlice, Kind
 
@@ -31,11 +31,7 @@ class SurveyByKeys(SurveyBackend):
         return f"SELECT k FROM {table} FORCE INDEX (PRIMARY) WHERE k >= :start{before(end)} LIMIT 1 OFFSET :offset"
 
     def _stretches(self, most: int) -> list[tuple[str, str]]:
-        """Cut where first bytes begin."""
-        firsts = [f"{first:02x}" for first in self._firsts_of(self.tables.values)]
-        step = max(1, -(-len(firsts) // most))
-        starts = ["", *firsts[step::step]]
-        return list(zip(starts, [*starts[1:], ""], strict=True))
+        return self._between_firsts(self.tables.values, most)
 
     def _survey_rows(self, plan: CensusPlan, part: Part) -> Iterator[CensusSlice]:
         start, end = bytes.fromhex(part.start), bytes.fromhex(part.end) if part.end else None
@@ -86,11 +82,11 @@ class SurveyByKeys(SurveyBackend):
             joined = as_row(self._query(f"SELECT group_concat(k SEPARATOR '') {source}", params)[0][0]) or b""
             if len(joined) == wanted:
                 return {shapes.pop(): joined}
-        by_shape: dict[int, list[bytes]] = defaultdict(list)
+        found: dict[int, list[bytes]] = defaultdict(list)
         for (key,) in self._query(f"SELECT k {source}", params):
             window = key[-8:-5] == b"\0\0\0" if first in plan.windows else True
-            by_shape[2 * len(key) + window].append(key)
-        return {shape: b"".join(found) for shape, found in by_shape.items()}
+            found[2 * len(key) + window].append(key)
+        return {shape: b"".join(some) for shape, some in found.items()}
 
     def _count_numbers(self, plan: CensusPlan, start: bytes, until: bytes | None) -> list[Row]:
         first = start[0]
@@ -107,12 +103,7 @@ class SurveyByKeys(SurveyBackend):
             )
             if first not in plan.sent or all(int(shape) & 1 for shape, _ in groups):
                 return [(shape >> 2, shape & 2, shape & 1, count, (shape >> 2) * count, None) for shape, count in groups]
-        by_shape: dict[tuple[int, bool, int], list[bytes]] = defaultdict(list)
-        for key, paired in self._query(f"SELECT y.k, m.k IS NOT NULL {source}", params):
-            by_shape[len(key), key[-8:-5] == b"\0\0\0", paired].append(key)
-        return [
-            (length, window, paired, len(keys), length * len(keys), b"".join(keys)) for (length, window, paired), keys in by_shape.items()
-        ]
+        return by_shape(self._query(f"SELECT y.k, m.k IS NOT NULL {source}", params))
 
 
 def _groups(first: int, groups: list[Row], keys: dict[int, bytes]) -> Iterator[CensusGroup]:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
-from stores.backends.sql import MALFORMED, Row, as_row
+from stores.backends.sql import MALFORMED, Row, as_row, before
 from stores.backends.sqlserver import READ_SECONDS
-from stores.backends.survey import Part, SurveyBackend, before, single
+from stores.backends.survey import Part, SurveyBackend, single
 from stores.codecs.rows import MARKER_HEADER
 from stores.errors import CursorLost
 from stores.types import CensusGroup, CensusPlan, CensusSlice, Kind

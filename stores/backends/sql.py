@@ -108,7 +108,7 @@ class SQLBackend(DataStoreBackend):
 
     def _select(self, table: str, columns: str, end: bytes | None) -> str:
         """A select of the next `:limit` rows from `:start` on in key order, fit to stand in a UNION ALL."""
-        return f"(SELECT {columns} FROM {table} WHERE k >= :start{_before(end)} ORDER BY k LIMIT :limit)"
+        return f"(SELECT {columns} FROM {table} WHERE k >= :start{before(end)} ORDER BY k LIMIT :limit)"
 
     def _ordered(self, table: str, columns: str, start: bytes, end: bytes | None, limit: int) -> list[Row]:
         """The next rows of one table in key order; the key is the first column."""
@@ -373,8 +373,9 @@ def percent_spelling(sql: str) -> str:
     return re.sub(r"(?<![:\w]):([a-z]\w*)", r"%(\1)s", sql)
 
 
-def _before(end: bytes | None) -> str:
-    return "" if end is None else " AND k < :end"
+def before(end: bytes | None, table: str = "") -> str:
+    """The condition that keys end before `:end`."""
+    return "" if end is None else f" AND {table}k < :end"
 
 
 def _is_marker(row: bytes | None) -> bool:

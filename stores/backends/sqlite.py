@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from stores.backends.sql import NO_PARAMS, Answer, Execute, Params, Row
+from stores.backends.sql import NO_PARAMS, Answer, Execute, Params, Row, before
 from stores.backends.sqlite_errors import translate
 from stores.backends.sqlite_purge import WAIT_SECONDS
 from stores.backends.sqlite_tidy import TidyFile
@@ -115,8 +115,7 @@ class SQLiteBackend(TidyFile):
     # statements
 
     def _select(self, table: str, columns: str, end: bytes | None) -> str:
-        before = "" if end is None else " AND k < :end"
-        return f"SELECT * FROM (SELECT {columns} FROM {table} WHERE k >= :start{before} ORDER BY k LIMIT :limit)"
+        return f"SELECT * FROM (SELECT {columns} FROM {table} WHERE k >= :start{before(end)} ORDER BY k LIMIT :limit)"
 
     def _headers(self, start: bytes, limit: int) -> list[Row]:
         """As in the other engines, but read by row id: following the key index one by one costs half as much again."""

@@ -10,9 +10,9 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Final
 
-from stores.backends.sql import Row, as_key
+from stores.backends.sql import Row, as_key, before
 from stores.backends.sqlite_purge import PurgeByRowId
-from stores.backends.survey import Part, SurveyBackend, before, single
+from stores.backends.survey import Part, SurveyBackend, by_shape, single
 from stores.errors import CursorLost
 from stores.types import CensusPlan, CensusSlice
 
@@ -99,16 +99,12 @@ class SurveyByRowId(SurveyBackend, PurgeByRowId):
 
     def _numbers_by_key(self, start: bytes, until: bytes | None) -> list[Row]:
         """The same where the keys are wanted: grouped here."""
-        groups: dict[tuple[int, bool, int], list[bytes]] = {}
-        for key, paired in self._query(
+        rows = self._query(
             f"SELECT y.k, m.k IS NOT NULL FROM {self.tables.counters} AS y LEFT JOIN {self.tables.values} AS m ON m.k = y.k "
             f"WHERE y.k >= :start{before(until, 'y.')}",
             {"start": start, "end": until},
-        ):
-            groups.setdefault((len(key), key[-8:-5] == b"\0\0\0", paired), []).append(key)
-        return [
-            (length, window, paired, len(keys), length * len(keys), b"".join(keys)) for (length, window, paired), keys in groups.items()
-        ]
+        )
+        return by_shape(rows)
 
 
 _SECOND: Final = itemgetter(1)

@@ -7,17 +7,17 @@ A part is text: table, start and end, such as `m:0:5000` (rows or pages) or `y:0
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stores.backends.sql import Row, as_key, as_row
+from stores.backends.sql import NUMBER_SIZE, Row, as_key, as_row, before
 from stores.backends.sql_batch import BatchBackend
 from stores.codecs.rows import split_row
 from stores.errors import CursorLost
 from stores.types import CensusGroup, CensusLink, CensusPair, CensusPlan, CensusRow, CensusSlice, Kind, prefix_end
 
-NUMBER_SIZE: Final = 8
 NUMBERS: Final = 20_000
 """Numbers that one statement counts."""
 SINGLE: Final = 1000
@@ -80,8 +80,11 @@ class SurveyBackend(BatchBackend):
     # numbers
 
     def _number_stretches(self, most: int) -> list[tuple[str, str]]:
+        return self._between_firsts(self.tables.counters, most)
+
+    def _between_firsts(self, table: str, most: int) -> list[tuple[str, str]]:
         """Cut where first bytes begin, which are many keys apart where there are many."""
-        firsts = [f"{first:02x}" for first in self._firsts_of(self.tables.counters)]
+        firsts = [f"{first:02x}" for first in self._firsts_of(table)]
         step = max(1, -(-len(firsts) // most))
         starts = ["", *firsts[step::step]]
         return list(zip(starts, [*starts[1:], ""], strict=True))
@@ -181,6 +184,14 @@ class SurveyBackend(BatchBackend):
             position = until
 
 
+def by_shape(rows: Iterable[Row]) -> list[Row]:
+    """Numbers as `_count_numbers` has them, grouped here: by key, and whether it has a row."""
+    groups: dict[tuple[int, bool, int], list[bytes]] = defaultdict(list)
+    for key, paired in rows:
+        groups[len(key), key[-8:-5] == b"\0\0\0", paired].append(key)
+    return [(length, window, paired, len(keys), length * len(keys), b"".join(keys)) for (length, window, paired), keys in groups.items()]
+
+
 def single(key: object, head: object, length: int) -> CensusRow:
     """A row of `m` by its first 16 bytes and its length."""
     name = as_key(key)
@@ -193,8 +204,3 @@ def share(key: bytes, part: Part) -> float:
     start = int.from_bytes(bytes.fromhex(part.start)[:4].ljust(4, b"\0"), "big")
     end = int.from_bytes(bytes.fromhex(part.end)[:4].ljust(4, b"\0"), "big") if part.end else 1 << 32
     return min(0.99, max(0.0, (int.from_bytes(key[:4].ljust(4, b"\0"), "big") - start) / max(1, end - start)))
-
-
-def before(end: bytes | None, table: str = "") -> str:
-    """The condition that keys end before `:end`."""
-    return "" if end is None else f" AND {table}k < :end"
