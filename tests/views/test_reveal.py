@@ -91,3 +91,21 @@ def test_commands_hide_in_words_and_put_exact_bytes_on_record(code: tuple[Store,
     written = AuditEntry.objects.get(action="reveal-written")
     assert written.after is not None and written.after["keys"] >= 1
     assert "had secret keys written in clear" in audit_words(written) and "the empty key" not in audit_words(written)
+
+
+def test_the_trash_and_the_search_hide_them_on_the_terminal_too(code: tuple[Store, bytes]) -> None:
+    store, key = code
+
+    def run(*arguments: str) -> str:
+        out = io.StringIO()
+        call_command(*arguments, stdout=out)
+        return out.getvalue()
+
+    found = run("find", key[1:].decode(), "--store", store.pk)
+    assert key.hex() not in found
+    run("delete", store.pk, key.hex(), "--hex", "--yes")
+    listed = run("restore", store.pk, "--list")
+    assert "sign-in code" in listed and key.hex() not in listed and key[1:].decode() not in listed
+    assert not AuditEntry.objects.filter(action="reveal-written").exists()
+    assert key.hex() in run("restore", store.pk, "--list", "--json")
+    assert AuditEntry.objects.filter(action="reveal-written").count() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -9,7 +10,8 @@ from django.core.management.base import CommandParser
 from stores.management.base import DONE, REFUSED, KvCommand, printable, usage
 from stores.management.commands.keys import words
 from stores.management.selection import SHAPE
-from stores.services import find
+from stores.registry import find_store
+from stores.services import find, reveal
 
 
 class Command(KvCommand):
@@ -34,6 +36,7 @@ A store that does not answer is named on stderr and makes the exit code 1: nothi
 
     def run(self, options: dict[str, Any]) -> int:
         subject, seen, failed = " ".join(options["subject"]), set[tuple[str, bytes]](), set[str]()
+        secrets = Counter[str]()
         with usage():
             find.checked(subject)
         for found in find.stream(subject, options["store"]):
@@ -42,6 +45,7 @@ A store that does not answer is named on stderr and makes the exit code 1: nothi
                     continue
                 seen.add((finding.store_id, finding.row.entry.key))
                 if options["json"]:
+                    secrets[finding.store_id] += finding.row.secret
                     self.json(find.json_finding(finding))
                 else:
                     self.line(f"{finding.store_id}  {words(finding.row)}  [{finding.why}]")
@@ -51,6 +55,8 @@ A store that does not answer is named on stderr and makes the exit code 1: nothi
             for searched in found.unfinished:
                 share = "" if searched.progress is None else f", {searched.progress:.0%}"
                 self.stderr.write(f"{searched.store_id}: {searched.scanned} more keys looked at{share} ...")
+        for store_id, number in secrets.items():
+            reveal.printed(self.actor, find_store(store_id), number)
         if not seen and not failed and not options["json"]:
             self.line("No store has a trace of it.")
         return REFUSED if failed else DONE

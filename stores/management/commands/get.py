@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from stores.management.base import DONE, Error, KvCommand, add_hex, expiry_words, key_of, local
+from stores.management.commands.keys import key_words
 from stores.management.selection import SHAPE
 from stores.registry import find_store
 from stores.services import reveal
@@ -56,8 +57,7 @@ not what they are."""
 
     def _show(self, row: Row, *, hidden: bool = True) -> None:
         entry, decoded = row.entry, row.decoded
-        key = f"{entry.key[:1].hex()}.. (hidden)" if hidden and decoded.secret_key else entry.key.hex()
-        self.line(f"key      {key or '(empty)'}")
+        self.line(f"key      {key_words(row) if hidden else entry.key.hex()}")
         self.line(f"class    {decoded.slug or '-'}: {decoded.title}")
         self.line(f"kind     {entry.kind.value}")
         self.line(f"subject  {decoded.label}")

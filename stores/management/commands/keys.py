@@ -41,10 +41,15 @@ written is in the audit. Without --json secrets stay hidden."""
         return DONE
 
 
+def key_words(row: Row) -> str:
+    """Hex of a key for people: of one that gives access only the first byte."""
+    key = row.entry.key
+    return f"{key[:1].hex()}.. (hidden)" if row.decoded.secret_key else key.hex() or "(empty key)"
+
+
 def words(row: Row) -> str:
     """A row on one line for people: hex of the key, class, what it is, when it expires."""
     entry, decoded = row.entry, row.decoded
-    key = f"{entry.key[:1].hex()}.." if decoded.secret_key else entry.key.hex()
     value = decoded.value_label or decoded.problem or entry.problem
-    parts = (key or "(empty key)", decoded.slug or "-", entry.kind.value, decoded.label, value, expiry_words(entry.expires_at))
+    parts = (key_words(row), decoded.slug or "-", entry.kind.value, decoded.label, value, expiry_words(entry.expires_at))
     return "  ".join(part for part in parts if part)

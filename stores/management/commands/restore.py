@@ -8,9 +8,10 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand, add_hex, expiry_words, key_of, local
+from stores.management.commands.keys import key_words
 from stores.models import Store
 from stores.registry import find_store
-from stores.services import runs, trash
+from stores.services import reveal, runs, trash
 from stores.services.trash import TrashFilter
 
 MESSAGES: Final = 100
@@ -85,6 +86,8 @@ With --json: {"store", "restored", "conflicts", "failed"}; with --list JSON Line
         cursor = ""
         while True:
             page = trash.list_trash(TrashFilter(store.id), cursor, 500)
+            if options["json"]:
+                reveal.printed(self.actor, store, sum(found.row.secret for found in page.rows))
             for found in page.rows:
                 kept, row = found.trash, found.row
                 if options["json"]:
@@ -97,7 +100,7 @@ With --json: {"store", "restored", "conflicts", "failed"}; with --list JSON Line
                     )  # fmt: skip
                 else:
                     when, words = local(kept.deleted_at), expiry_words(row.entry.expires_at)
-                    self.line(f"{row.entry.key.hex()}  {row.decoded.label}  {kept.reason} {when} by {kept.deleted_by}, expires {words}")
+                    self.line(f"{key_words(row)}  {row.decoded.label}  {kept.reason} {when} by {kept.deleted_by}, expires {words}")
             cursor = page.next
             if not cursor:
                 return DONE
