@@ -18,10 +18,12 @@ from stores.services.keyfile_lines import FIELDS
 from stores.services.permissions import Permission
 from stores.services.trash_rows import kept_days
 from stores.views.common import actor_of, go, needs, show, store_page
+from stores.views.confirm import freshly_confirmed
 
 TEMPLATE = "stores/keys_import.html"
 
 
+@freshly_confirmed
 @store_page
 @needs(Permission.BULK)
 def keys_import(request: HttpRequest, store: Store) -> HttpResponse:
@@ -47,6 +49,7 @@ def keys_import(request: HttpRequest, store: Store) -> HttpResponse:
 
 
 @require_POST
+@freshly_confirmed
 @store_page
 @needs(Permission.BULK)
 def keys_import_start(request: HttpRequest, store: Store) -> HttpResponse:

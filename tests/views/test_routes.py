@@ -116,6 +116,11 @@ ACTS: dict[str, dict[str, Any]] = {
 """Routes that change something, and only answer a POST."""
 FRAGMENTS = ("overview", "trash", "runs", "run", "audit", "store", "keys", "key", "key-new")
 """Pages that refresh a part of themselves."""
+CONFIRMED = {
+    "bulk", "bulk-start", "key-reveal", "keys-import", "keys-import-start", "remove-set", "run-undo", "switches", "tidy-start",
+    "token-revoke", "tokens", "user", "user-act", "users",
+}  # fmt: skip
+"""Routes that ask for password, code or passkey again when the session is not fresh."""
 MACHINES = {"healthz", "readyz", "metrics", "published"}
 """Routes that machines ask, without an account; tested by themselves."""
 OPEN = {"overview", "sign-in", "theme", "language"}
@@ -137,6 +142,19 @@ def test_every_route_has_a_name_and_is_tested_here() -> None:
     names = [pattern.name for pattern in urlpatterns if isinstance(pattern, URLPattern)]
     assert len(names) == len(set(names)) == len(urlpatterns)
     assert set(names) == set(PAGES) | set(OTHERS) | set(ACTS) | MACHINES
+
+
+def test_dangerous_routes_want_a_fresh_confirmation() -> None:
+    asked = {each.name for each in urlpatterns if isinstance(each, URLPattern) and _wants_confirmation(each.callback)}
+    assert asked == CONFIRMED
+
+
+def _wants_confirmation(view: Any) -> bool:
+    while view is not None:
+        if getattr(view, "needs_confirmation", False):
+            return True
+        view = getattr(view, "__wrapped__", None)
+    return False
 
 
 @pytest.mark.parametrize("name", [*PAGES, *OTHERS])
