@@ -96,10 +96,12 @@ def test_an_empty_store(store: StoreUnderTest) -> None:
 
 @pytest.mark.layout("data")
 def test_a_survey_goes_on_from_any_of_its_positions(store: StoreUnderTest) -> None:
+    if store.backend.TYPE == "sql-read-replica":
+        pytest.skip("it is counted row by row, and names no position to go on from in a store of this size")
     store.harness.plant(stalwart_rows(30_000, 9))
     wanted = surveyed(store, "0.11")
     plan: CensusPlan | None = Tally("0.11", store.now, "data").plan()
-    before = Tally("0.11", store.now, "data")
+    before, tried = Tally("0.11", store.now, "data"), 0
     for number, part in enumerate(parts := store.backend.census_parts()):
         for step in store.backend.survey(plan, part):
             before.take(step)
@@ -112,6 +114,8 @@ def test_a_survey_goes_on_from_any_of_its_positions(store: StoreUnderTest) -> No
                     after.take(rest)
             after.settle(lambda key: entry.size if (entry := store.backend.get(key)) else None, store.backend.linked)
             assert figures(after) == wanted
+            tried += 1
+    assert tried, "no position was gone on from"
 
 
 def odd_keys() -> list[Plant]:
