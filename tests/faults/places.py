@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import psycopg
 import pymysql
@@ -226,19 +226,16 @@ class SentinelPlace(RedisPlace):
         self.set.close()
 
 
-class PostgreSQLPlace(Place):
-    """A server that waits for its disk."""
+S = TypeVar("S", postgresql.PostgreSQLServer, mariadb.MariaDBServer)
 
-    def __init__(self) -> None:
-        self.server = postgresql.own_server()
-        self.database = self.server.create_database()
-        self.relay = Relay(self.server.port).__enter__()
-        for statement in create_statements("postgresql"):
-            self._execute(statement, postgresql.USER)
 
-    def _execute(self, statement: str, user: str = "postgres") -> None:
-        with self.server.connect(self.database, user) as connection:
-            connection.execute(statement.encode())
+class SQLPlace(Place, Generic[S]):
+    """A server that waits for its disk, and a relay before it."""
+
+    def __init__(self, server: S) -> None:
+        self.server: S = server
+        self.database = server.create_database()
+        self.relay = Relay(server.port).__enter__()
 
     @property
     def settings(self) -> dict[str, str]:
@@ -248,15 +245,6 @@ class PostgreSQLPlace(Place):
     def stalling(self) -> dict[str, str]:
         return {**self.settings, "port": str(self.relay.port)}
 
-    def open(self, settings: dict[str, str] | None = None) -> PostgreSQLBackend:
-        return PostgreSQLBackend(settings or self.settings)
-
-    def kill(self) -> None:
-        """As a crash: every process of the server ends at once, nothing is written any more."""
-        assert self.server.child is not None
-        self.server.child.process.send_signal(signal.SIGQUIT)
-        self.server.child.process.wait(20)
-
     def start(self) -> None:
         self.server.start()
 
@@ -265,6 +253,32 @@ class PostgreSQLPlace(Place):
 
     def resume(self) -> None:
         self.relay.silent = False
+
+    def close(self) -> None:
+        self.relay.__exit__()
+        self.server.stop()
+
+
+class PostgreSQLPlace(SQLPlace[postgresql.PostgreSQLServer]):
+    """A server that waits for its disk."""
+
+    def __init__(self) -> None:
+        super().__init__(postgresql.own_server())
+        for statement in create_statements("postgresql"):
+            self._execute(statement, postgresql.USER)
+
+    def _execute(self, statement: str, user: str = "postgres") -> None:
+        with self.server.connect(self.database, user) as connection:
+            connection.execute(statement.encode())
+
+    def open(self, settings: dict[str, str] | None = None) -> PostgreSQLBackend:
+        return PostgreSQLBackend(settings or self.settings)
+
+    def kill(self) -> None:
+        """As a crash: every process of the server ends at once, nothing is written any more."""
+        assert self.server.child is not None
+        self.server.child.process.send_signal(signal.SIGQUIT)
+        self.server.child.process.wait(20)
 
     def clear(self) -> None:
         self._execute("TRUNCATE m, y")
@@ -284,18 +298,12 @@ class PostgreSQLPlace(Place):
         with suppress(psycopg.errors.AdminShutdown):
             self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{postgresql.USER}'")
 
-    def close(self) -> None:
-        self.relay.__exit__()
-        self.server.stop()
 
-
-class MariaDBPlace(Place):
+class MariaDBPlace(SQLPlace[mariadb.MariaDBServer]):
     """A server that waits for its disk."""
 
     def __init__(self) -> None:
-        self.server = mariadb.own_server()
-        self.database = self.server.create_database()
-        self.relay = Relay(self.server.port).__enter__()
+        super().__init__(mariadb.own_server())
         for statement in create_statements("mysql"):
             self._execute(statement)
 
@@ -304,29 +312,12 @@ class MariaDBPlace(Place):
             for statement in statements:
                 cursor.execute(statement)
 
-    @property
-    def settings(self) -> dict[str, str]:
-        return self.server.settings(self.database)
-
-    @property
-    def stalling(self) -> dict[str, str]:
-        return {**self.settings, "port": str(self.relay.port)}
-
     def open(self, settings: dict[str, str] | None = None) -> MySQLBackend:
         return MySQLBackend(settings or self.settings)
 
     def kill(self) -> None:
         assert self.server.child is not None
         self.server.child.kill()
-
-    def start(self) -> None:
-        self.server.start()
-
-    def stall(self) -> None:
-        self.relay.silent = True
-
-    def resume(self) -> None:
-        self.relay.silent = False
 
     def clear(self) -> None:
         self._execute("DELETE FROM m", "DELETE FROM y")
@@ -348,10 +339,6 @@ class MariaDBPlace(Place):
     def _cut(self) -> None:
         with suppress(pymysql.Error):
             self._execute(f"KILL USER {mariadb.USER}")
-
-    def close(self) -> None:
-        self.relay.__exit__()
-        self.server.stop()
 
 
 KINDS: dict[str, type[Place]] = {
