@@ -48,15 +48,20 @@ def purge(request: HttpRequest, store: Store) -> HttpResponse:
     if asked and request.headers.get("HX-Target") == "schedule":
         return show(request, TEMPLATE, schedule_context(store, form), fragment="schedule", status=200 if form.is_valid() else 400)
     if request.headers.get("HX-Target") == "now":
-        return _while_running(request, now_context(request, store))
+        return _while_running(request, store, form)
     return show(request, TEMPLATE, schedule_context(store, form) | now_context(request, store) | past_context(store))
 
 
-def _while_running(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """The panel that asks while a purge runs. Once it has ended the whole page is drawn anew: what waits and the history changed too."""
-    response = show(request, TEMPLATE, context, fragment="now")
-    if context["run"] is None:
-        response["HX-Refresh"] = "true"
+def _while_running(request: HttpRequest, store: Store, form: ScheduleForm) -> HttpResponse:
+    """The panel that asks while a purge runs. Once it has ended the whole page is drawn anew, as what waits and the history changed too;
+    only the schedule stays, because somebody may be typing in it.
+    """
+    now = now_context(request, store)
+    if now["run"] is not None:
+        return show(request, TEMPLATE, now, fragment="now")
+    response = show(request, TEMPLATE, schedule_context(store, form) | now | past_context(store) | {"schedule_stays": True})
+    response["HX-Retarget"] = response["HX-Reselect"] = "#main"
+    response["HX-Reswap"] = "outerHTML show:none"
     return response
 
 

@@ -100,7 +100,14 @@ def test_the_whole_path(running: RunningUp, chromium: Browser, tmp_path: Path, s
         visit.open(f"/stores/{name}/purge/")
         before = page.get_by_role("heading", level=1).inner_text()
         assert before.endswith("keys have expired")
+        if scripts:
+            page.get_by_label("As Stalwart writes it").fill("15 4 *")
+            expect(page.get_by_text("Every day at 04:15")).to_be_visible()
         page.get_by_role("button", name="Purge ").click()
+        if scripts:
+            expect(page.get_by_role("heading", level=1)).to_contain_text("removed", timeout=60_000)
+            expect(page.get_by_text("Every day at 04:15"), "what is typed stays when the page is drawn anew").to_be_visible()
+            expect(page.get_by_label("As Stalwart writes it")).to_have_value("15 4 *")
         wait_for(lambda: _purged(visit, name), 60, "the purge did not end")
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute(EXPIRED, (struct.pack(">Q", int(time.time()) - 600),)).fetchone() == (0,)
