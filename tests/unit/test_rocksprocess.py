@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rocksdict import Options, Rdict, WriteBatch
@@ -52,6 +53,20 @@ def backend(path: Path) -> RocksDBBackend:
 
 def views() -> list[Path]:
     return list(rocksfiles.work_folder().glob("view-*"))
+
+
+def dies_over_the_next_question(store: RocksDBBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process reads no more, and is killed once it has been asked: however busy the machine is."""
+    receive = rocksprocess.Child._receive
+    process = process_of(store)
+    process.send_signal(signal.SIGSTOP)
+
+    def killed(child: rocksprocess.Child, until: float) -> tuple[bool, Any]:
+        if child.process is process:
+            process.kill()
+        return receive(child, until)
+
+    monkeypatch.setattr(rocksprocess.Child, "_receive", killed)
 
 
 def process_of(store: RocksDBBackend) -> subprocess.Popen[bytes]:
@@ -134,7 +149,7 @@ def test_a_page_does_not_wait_for_ever_and_the_next_one_finds_it_open(path: Path
         assert store.shared.generation == 1, "the same process"
 
 
-def test_a_process_that_is_killed_is_replaced(path: Path) -> None:
+def test_a_process_that_is_killed_is_replaced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with backend(path) as store:
         assert keys(store) == [b"row"]
         process_of(store).kill()
@@ -142,7 +157,7 @@ def test_a_process_that_is_killed_is_replaced(path: Path) -> None:
         process_of(store).kill()
         process_of(store).wait(20)
         assert store.key_set(b"new", b"v").value == b"v"
-        process_of(store).kill()
+        dies_over_the_next_question(store, monkeypatch)
         with pytest.raises(StoreUnavailable, match="look first whether it was made"):
             store.shared.ask("change", [(b"new", None, None, b"x", None)], again=False)
         assert store.key_set(b"newer", b"v").value == b"v", "and the LOCK is taken again"
@@ -150,12 +165,12 @@ def test_a_process_that_is_killed_is_replaced(path: Path) -> None:
     assert set(read_rows(path)[0]) == {b"row", b"new", b"newer"}
 
 
-def test_a_census_whose_process_is_killed_goes_on_where_it_was(path: Path) -> None:
+def test_a_census_whose_process_is_killed_goes_on_where_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_rows(path, {b"k%05d" % number: value_row(b"", None) for number in range(20_000)}, {})
     with backend(path) as store:
         steps = store.census()
         seen = [next(steps), next(steps)]
-        process_of(store).kill()
+        dies_over_the_next_question(store, monkeypatch)
         with pytest.raises(StoreUnavailable):
             for step in steps:
                 seen.append(step)
@@ -164,12 +179,12 @@ def test_a_census_whose_process_is_killed_goes_on_where_it_was(path: Path) -> No
         assert len(found) == len(set(found)) == 20_001
 
 
-def test_a_purge_whose_process_is_killed_loses_and_repeats_nothing(path: Path) -> None:
+def test_a_purge_whose_process_is_killed_loses_and_repeats_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_rows(path, {b"k%05d" % number: value_row(b"", 1000 + number % 2) for number in range(20_000)}, {})
     with backend(path) as store:
         steps = store.purge(1000)
         seen = [next(steps)]
-        process_of(store).kill()
+        dies_over_the_next_question(store, monkeypatch)
         with pytest.raises(StoreUnavailable):
             next(steps)
         seen += store.purge(1000, position=seen[-1].position)

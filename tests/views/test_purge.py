@@ -81,7 +81,9 @@ def test_a_purge_that_waits_shows_itself_and_asks_again_until_it_is_over(client:
     over = hx.get(at(waiting), headers={"HX-Target": "now"})
     assert [attrs.get("hx-trigger") for tag, attrs in read(over).elements if attrs.get("id") == "now"] == [None]
     assert over["HX-Retarget"] == over["HX-Reselect"] == "#main", "the figures around it changed too"
-    assert [attrs.get("hx-preserve") for tag, attrs in read(over).elements if attrs.get("id") == "schedule"] == ["true"], "it may be typed in"
+    assert [attrs.get("hx-preserve") for tag, attrs in read(over).elements if attrs.get("id") == "schedule"] == ["true"], (
+        "it may be typed in"
+    )
     assert "before it was cancelled" in text_of(over)
 
 
