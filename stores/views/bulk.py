@@ -21,6 +21,7 @@ from stores.services.picked import read_keys
 from stores.services.trash_rows import kept_days
 from stores.templatetags.words import plural
 from stores.views.common import actor_of, go, needs, show, store_page
+from stores.views.confirm import freshly_confirmed
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -34,6 +35,7 @@ LEFT: Mapping[str, StrOrPromise] = {
 
 
 @require_POST
+@freshly_confirmed
 @store_page
 @needs(Permission.EDIT)
 def keys_delete(request: HttpRequest, store: Store) -> HttpResponse:

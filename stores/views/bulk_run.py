@@ -64,6 +64,7 @@ def bulk_start(request: HttpRequest, store: Store) -> HttpResponse:
 
 
 @require_POST
+@freshly_confirmed
 @store_page
 @needs(Permission.BULK)
 def bulk_export(request: HttpRequest, store: Store) -> HttpResponse:

@@ -117,8 +117,8 @@ ACTS: dict[str, dict[str, Any]] = {
 FRAGMENTS = ("overview", "trash", "runs", "run", "audit", "store", "keys", "key", "key-new")
 """Pages that refresh a part of themselves."""
 CONFIRMED = {
-    "bulk", "bulk-start", "key-reveal", "keys-import", "keys-import-start", "remove-set", "run-undo", "switches", "tidy-start",
-    "token-revoke", "tokens", "user", "user-act", "users",
+    "bulk", "bulk-export", "bulk-start", "key-reveal", "keys-delete", "keys-import", "keys-import-start", "remove-set", "run-undo",
+    "switches", "tidy-start", "token-revoke", "tokens", "user", "user-act", "users",
 }  # fmt: skip
 """Routes that ask for password, code or passkey again when the session is not fresh."""
 MACHINES = {"healthz", "readyz", "metrics", "published"}
