@@ -12,6 +12,8 @@ pages failed, what /readyz and the overview said, and whether all runs came to t
 from __future__ import annotations
 
 import argparse
+import gzip
+import html
 import http.client
 import json
 import os
@@ -55,6 +57,13 @@ PAGES: Final = (
 """Name, address, how often it is opened among all. Keys and runs are those that other pages link to."""
 
 
+PART: Final = ", filled in"
+"""Ends the name of parts that a page loads by itself once it is there: asked for as a browser does, and reported apart."""
+FILLED_IN: Final = re.compile(rb'hx-get="([^"]+)" hx-trigger="load')
+MOST_PARTS: Final = 5
+"""So many parts in a row; then the reader goes on to another page."""
+
+
 @dataclass(slots=True)
 class Timing:
     """Milliseconds and failures of one route."""
@@ -65,6 +74,31 @@ class Timing:
     def at(self, share: float) -> float:
         ordered = sorted(self.took)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+class Reader:
+    """One browser: a connection that stays, what it accepts, the cookie of its session."""
+
+    def __init__(self, host: str, port: int, cookie: str) -> None:
+        self.host, self.port = host, port
+        self.headers = {"Cookie": cookie, "Accept-Encoding": "gzip"}
+        self.link: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, part: bool = False) -> tuple[float, str, bytes]:
+        """Milliseconds until the last byte, what went wrong (empty: nothing), the page; `part`: as htmx asks for a part of one."""
+        if self.link is None:
+            self.link = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        began = time.perf_counter()
+        try:
+            self.link.request("GET", path, headers=self.headers | ({"HX-Request": "true"} if part else {}))
+            response = self.link.getresponse()
+            body, problem = response.read(), "" if response.status == 200 else f"{response.status}"
+        except (OSError, http.client.HTTPException) as error:
+            self.link.close()
+            self.link = None
+            return (time.perf_counter() - began) * 1000, type(error).__name__, b""
+        took = (time.perf_counter() - began) * 1000
+        return took, problem, gzip.decompress(body) if response.headers.get("Content-Encoding") == "gzip" else body
 
 
 class Crowd:
@@ -98,24 +132,18 @@ class Crowd:
 
     def _browse(self, cookie: str, seed: int) -> None:
         source = random.Random(seed)
-        link: http.client.HTTPConnection | None = None
+        reader = Reader(self.place.hostname or "", self.place.port or 80, cookie)
         self.stop.wait(source.random() * self.think)
         while not self.stop.is_set():
             name, path, _ = source.choices(PAGES, [weight for *_, weight in PAGES])[0]
-            path = path or source.choice(self.links[name])
-            if link is None:
-                link = http.client.HTTPConnection(self.place.hostname or "", self.place.port, timeout=30)
-            began = time.perf_counter()
-            try:
-                link.request("GET", path, headers={"Cookie": cookie})
-                response = link.getresponse()
-                body = response.read()
-                problem = "" if response.status == 200 else f"{response.status}"
-            except (OSError, http.client.HTTPException) as error:
-                body, problem = b"", type(error).__name__
-                link.close()
-                link = None
-            self._note(name, (time.perf_counter() - began) * 1000, problem, body)
+            took, problem, body = reader.get(path or source.choice(self.links[name]))
+            self._note(name, took, problem, body)
+            for _ in range(MOST_PARTS):
+                part = FILLED_IN.search(body)
+                if part is None or self.stop.is_set():
+                    break
+                took, problem, body = reader.get(html.unescape(part[1].decode()), part=True)
+                self._note(f"{name}{PART}", took, problem, body)
             self.stop.wait(self.think * source.uniform(0.5, 1.5))
 
     def _note(self, name: str, took: float, problem: str, body: bytes) -> None:
@@ -136,17 +164,18 @@ class Crowd:
     def report(self) -> int:
         """Print a line for each route; answers the number of errors."""
         errors = 0
-        everything = Timing()
-        print(f"{'route':18}{'pages':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}")
+        everything, parts = Timing(), Timing()
+        print(f"{'route':24}{'pages':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}")
         with self.lock:
             for name, timing in sorted(self.timings.items()):
-                everything.took += timing.took
+                (parts if name.endswith(PART) else everything).took += timing.took
                 errors += len(timing.errors)
                 said = f"  {', '.join(sorted(set(timing.errors)))}" if timing.errors else ""
                 print(
-                    f"{name:18}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}{len(timing.errors):8}{said}"
+                    f"{name:24}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}{len(timing.errors):8}{said}"
                 )
-        print(f"{'all':18}{len(everything.took):7}{everything.at(0.5):8.0f}{everything.at(0.95):8.0f}{everything.at(0.99):8.0f}{errors:8}")
+        for name, timing in (("all pages", everything), ("all that was filled in", parts)):
+            print(f"{name:24}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}")
         return errors
 
 
@@ -160,6 +189,8 @@ class Installation:
         self.valkey = RedisServer("valkey")
         self.up = RunningUp(folder / "data", KVADMIN_ADMIN_PASSWORD="load and measure 1")
         self.cookies: list[str] = []
+        self._helper: subprocess.Popen[str] | None = None
+        self._ordering = threading.Lock()
         self.environment = clean_environment(KVADMIN_DATA_DIR=str(folder / "data"), DJANGO_SETTINGS_MODULE="kvadmin.settings")
 
     def prepare(self, admins: int) -> None:
@@ -168,12 +199,19 @@ class Installation:
         self.cookies = self.order("prepare", str(self.folder), str(self.rows), str(admins), self.valkey.url)["cookies"]
 
     def order(self, *arguments: str) -> Any:
-        """Something done by a process of its own on the installation's database (`benchmarks/load_orders.py`)."""
-        argv = [sys.executable, "-m", "benchmarks.load_orders", *arguments]
-        done = subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        return json.loads(done.stdout)
+        """Something done by a process of its own on the installation's database (`benchmarks/load_orders.py`), one after another."""
+        with self._ordering:
+            if self._helper is None:
+                argv = [sys.executable, "-m", "benchmarks.load_orders"]
+                pipe = subprocess.PIPE
+                self._helper = subprocess.Popen(argv, cwd=ROOT, env=self.environment, stdin=pipe, stdout=pipe, text=True)
+            assert self._helper.stdin is not None and self._helper.stdout is not None
+            self._helper.stdin.write(json.dumps(arguments) + "\n")
+            self._helper.stdin.flush()
+            answer = self._helper.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the order {arguments[0]} failed")
+        return json.loads(answer)
 
     def ready(self) -> dict[str, Any]:
         """What /readyz says; empty while nobody answers."""
@@ -196,6 +234,9 @@ class Installation:
             link.close()
 
     def close(self) -> None:
+        if self._helper is not None and self._helper.stdin is not None:
+            self._helper.stdin.close()
+            self._helper.wait(60)
         self.up.end()
         self.valkey.stop()
 

@@ -1,4 +1,7 @@
-"""Orders of `benchmarks.load`, each in a process of its own on the database of the running installation; the answer is JSON."""
+"""Orders of `benchmarks.load`, carried out on the database of the running installation: a JSON list a line in, its answer a line out.
+
+One process for all of them: starting Python for each would take more of the machine than what is measured.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.contrib.auth import get_user_model, login  # noqa: E402
 from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
+from django.db import OperationalError, connection  # noqa: E402
 from django.test import RequestFactory  # noqa: E402
 
 from benchmarks import fill  # noqa: E402
@@ -124,4 +128,11 @@ def _expired_left(path: Path) -> int:
 
 if __name__ == "__main__":
     orders: dict[str, Callable[..., dict[str, Any]]] = {"prepare": prepare, "work": work, "end": end}
-    print(json.dumps(orders[sys.argv[1]](*sys.argv[2:])))
+    for line in sys.stdin:
+        name, *given = json.loads(line)
+        try:
+            answer = orders[name](*given)
+        except OperationalError as error:  # the database is away for a while: the next order may find it again
+            answer = {"away": str(error)}
+        print(json.dumps(answer), flush=True)
+        connection.close()

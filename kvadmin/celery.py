@@ -28,6 +28,13 @@ def _set_up_logging(**_: Any) -> None:
     dictConfig(settings.LOGGING)
 
 
+@signals.worker_init.connect
+def _let_others_go_first(**_: Any) -> None:
+    from kvadmin.children import step_back
+
+    step_back()
+
+
 @signals.worker_process_init.connect
 def _end_with_the_worker(**_: Any) -> None:
     from kvadmin.children import die_with_parent

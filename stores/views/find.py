@@ -20,6 +20,10 @@ from stores.services.find import Found
 from stores.views.common import page, show
 
 TEMPLATE = "stores/find.html"
+FIRST_SECONDS = 0.1
+"""What walks get before the page is there."""
+STEPS_BY_ITSELF = 10
+"""Then somebody has to ask for more: a page that is left open does not keep a store busy."""
 
 SORTS = {
     "ip": gettext_lazy("the address"),
@@ -39,16 +43,26 @@ SORTS = {
 @require_safe
 @page
 def find(request: HttpRequest) -> HttpResponse:
-    """Look-ups at once, walks for a second; `cursor` goes on with them."""
+    """Look-ups at once and a moment of the walks; the page goes on with them by itself, a second at a time (`cursor`)."""
     subject, cursor = request.GET.get("q", ""), request.GET.get("cursor", "")
     context: dict[str, Any] = {"q": subject, "going_on": bool(cursor)}
     if not subject.strip():
         return show(request, TEMPLATE, context)
     try:
-        found = finding.search(subject, cursor=cursor, budget_seconds=finding.BUDGET_SECONDS)
+        budget = finding.BUDGET_SECONDS if cursor else min(finding.BUDGET_SECONDS, FIRST_SECONDS)
+        found = finding.search(subject, cursor=cursor, budget_seconds=budget)
     except BadConfig as error:
         return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
-    return show(request, TEMPLATE, context | answer(found))
+    context |= answer(found)
+    if context["more_url"] and (step := _step(request)) < STEPS_BY_ITSELF:
+        context["auto_url"] = f"{context['more_url']}&step={step + 1}"
+    return show(request, TEMPLATE, context, fragment="traces")
+
+
+def _step(request: HttpRequest) -> int:
+    """How often the page has gone on by itself."""
+    text = request.GET.get("step", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else STEPS_BY_ITSELF
 
 
 def readings(meanings: Iterable[Meaning]) -> list[tuple[str, str]]:

@@ -19,15 +19,21 @@ from stores.views.common import page, show
 
 TEMPLATE = "stores/limited.html"
 SHOWN = 200
+FIRST_SECONDS = 0.1
+"""What the walk gets before the page is there."""
 
 
 @require_safe
 @page
 def limited(request: HttpRequest) -> HttpResponse:
-    """The running windows, walked for a second; `cursor` goes on with what has not been looked at."""
+    """The running windows: of a short walk at first; the page asks for those of a whole second (`whole`) by itself.
+
+    `cursor` goes on with what has not been looked at.
+    """
     slug, store_id, cursor = (request.GET.get(name, "") for name in ("class", "store", "cursor"))
     stores = [find_store(store_id)] if store_id else None
-    found = service.limited(stores, slug, cursor, service.BUDGET_SECONDS)
+    quick = not cursor and "whole" not in request.GET
+    found = service.limited(stores, slug, cursor, min(service.BUDGET_SECONDS, FIRST_SECONDS) if quick else service.BUDGET_SECONDS)
     query = {name: value for name, value in (("class", slug), ("store", store_id)) if value}
     context: dict[str, Any] = {
         "found": found,
@@ -40,9 +46,10 @@ def limited(request: HttpRequest) -> HttpResponse:
         "full": sum(window.full for window in found.windows),
         "scanned": sum(counted.scanned for counted in found.stores),
         "hidden": found.running - min(len(found.windows), SHOWN),
+        "whole_url": f"{reverse('stores:limited')}?{urlencode({**query, 'whole': 1})}" if quick and found.next else "",
         "more_url": f"{reverse('stores:limited')}?{urlencode({**query, 'cursor': found.next})}" if found.next else "",
     }
-    return show(request, TEMPLATE, context)
+    return show(request, TEMPLATE, context, fragment="windows")
 
 
 def rows_of(found: LimitedNow) -> list[dict[str, Any]]:

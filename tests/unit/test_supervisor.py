@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kvadmin import supervisor
+from kvadmin.children import BACKGROUND_NICE
 from kvadmin.supervisor import Program, Supervisor
 from tests.fixtures_path import ROOT
 from tests.running_up import wait_for
@@ -137,3 +138,14 @@ def test_children_of_a_killed_supervisor_end(tmp_path: Path) -> None:
 def test_a_program_that_cannot_be_run_is_an_error(watched: Supervisor, tmp_path: Path) -> None:
     with pytest.raises(OSError):
         watched.start(Program("nothing", [str(tmp_path / "missing")], tmp_path))
+
+
+def test_background_work_lets_others_go_first() -> None:
+    script = (
+        "import os; from pathlib import Path; from kvadmin.children import step_back; step_back(); step_back()\n"
+        "group = Path('/proc/self/autogroup')\n"
+        "print(os.getpriority(os.PRIO_PROCESS, 0), group.read_text().split()[-1] if group.exists() else 'none')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, start_new_session=True)
+    mine, group = done.stdout.split()
+    assert int(mine) == max(BACKGROUND_NICE, os.getpriority(os.PRIO_PROCESS, 0)) and group in ("none", str(BACKGROUND_NICE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from html import unescape
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import pytest
 from django.test import Client
 
 from stores.models import Store
+from stores.views.find import STEPS_BY_ITSELF
 from tests.fixtures_path import needs_fixtures
 from tests.services.conftest import plant, plant_counter, soon
 from tests.views.pages import assert_sound
@@ -68,6 +70,20 @@ def test_a_long_walk_is_gone_on_with_by_a_link(client: Client, memory: Store, mo
         response = client.get(link)
     else:
         pytest.fail("the walk never came to the key")
+
+
+def test_the_page_goes_on_by_itself_and_not_for_ever(client: Client, memory: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stores.services.find.BUDGET_SECONDS", 0.0)
+    for number in range(9000):
+        plant(memory, f"list/{number:05}".encode())
+    response = client.get("/find/?q=needle")
+    for step in range(1, STEPS_BY_ITSELF + 1):
+        found = re.search(r'hx-get="([^"]+)" hx-trigger="load"', response.content.decode())
+        assert found and found[1].endswith(f"&amp;step={step}")
+        response = client.get(unescape(found[1]), headers={"HX-Request": "true"})
+        page = response.content.decode()
+        assert "<html" not in page and "<table" not in page and page.count("walked through") == 1
+    assert "hx-trigger" not in page and 'rel="next"' in page
 
 
 def test_wrong_input_and_wrong_links_are_said(client: Client, memory: Store) -> None:

@@ -97,3 +97,18 @@ def test_a_read_only_store_offers_no_reset(client: Client, db: None) -> None:
     Store.objects.filter(pk="locked").update(read_only=True)
     page = client.get("/limited/").content.decode()
     assert "97 of 100" in page and 'name="only"' not in page
+
+
+def test_a_short_look_comes_first_and_the_page_asks_for_the_whole_one(
+    client: Client, memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(600):
+        window(memory, b"\x05" + number.to_bytes(4, "big"), 1)
+    window(memory, b"\x05\xff\xff\xff\xff", 99)
+    monkeypatch.setattr("stores.views.limited.FIRST_SECONDS", 0.0)
+    first = client.get("/limited/?class=rate-auth")
+    assert_sound(first)
+    found = re.search(r'hx-get="([^"]+)" hx-trigger="load"', first.content.decode())
+    assert found and "255.255.255.255" not in text_of(first)
+    whole = client.get(found[1].replace("&amp;", "&"), headers={"HX-Request": "true"}).content.decode()
+    assert "255.255.255.255" in whole and "hx-trigger" not in whole and "<html" not in whole and "601 running" in whole
