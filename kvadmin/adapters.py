@@ -9,13 +9,14 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from stores.models.fields import cipher
-from stores.services import claims
+from stores.services import claims, signins
 
 if TYPE_CHECKING:
     from allauth.socialaccount.models import SocialLogin
@@ -31,12 +32,27 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         "too_many_login_attempts": _("Too many attempts. Wait five minutes and try again."),
     }
 
+    tried = ""
+    """The name of the present attempt."""
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """The address that the middleware found behind trusted proxies; no header is believed here."""
         return str(request.META.get("REMOTE_ADDR") or "0.0.0.0")  # noqa: S104  (stands for an unknown client of a socket)
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Raises ValidationError for an address or account with too many wrong passwords; that is on record."""
+        self.tried = str(credentials.get("username") or credentials.get("email") or "")
+        super().pre_authenticate(request, **credentials)
+
+    def validation_error(self, code: str, *args: Any) -> ValidationError:
+        """The error to be raised; that somebody is turned away because of too many attempts is on record."""
+        if code in ("too_many_login_attempts", "rate_limited"):
+            signins.held_up(self.request, "sign-in" if self.tried else "code", self.tried)
+        error: ValidationError = super().validation_error(code, *args)
+        return error
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Nothing about accounts depends on mail."""

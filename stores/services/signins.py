@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from allauth.core.internal import ratelimit
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.http import HttpRequest
 
 from stores.services import audit
+from stores.services import held_up as held
 from stores.services.actor import PAGE, Actor
 
 SIGN_IN: Final = "sign-in"
@@ -32,12 +34,22 @@ def _signed_out(sender: object, request: HttpRequest | None, user: Any, **_: Any
         audit.record(_actor(user, request), SIGN_OUT)
 
 
+def held_up(request: HttpRequest, what: str, tried: str = "") -> None:
+    """Put on record, a few times only, that an attempt was turned away because of too many before it."""
+    user = getattr(request, "user", None)
+    actor = _actor(user, request) if user is not None and user.is_authenticated else Actor(NOBODY, PAGE, None, _address(request))
+    held.note(actor, ratelimit.get_ip(request), what, **(_tried(tried) if tried else {}))
+
+
 def _refused(sender: object, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """The name only where there is such an account: people also type passwords into the field of the name."""
     tried = str(credentials.get("username") or credentials.get("email") or credentials.get("login") or "")
+    audit.record(Actor(NOBODY, PAGE, None, _address(request)), SIGN_IN, after=_tried(tried), outcome=audit.REFUSED)
+
+
+def _tried(tried: str) -> dict[str, Any]:
+    """The name only where there is such an account: people also type passwords into the field of the name."""
     known = get_user_model().objects.filter(username=tried).exists() if 0 < len(tried) <= 150 and "\0" not in tried else False
-    after = {"account": tried if known else audit.digest(tried.encode("utf-8", "replace")), "known": known}
-    audit.record(Actor(NOBODY, PAGE, None, _address(request)), SIGN_IN, after=after, outcome=audit.REFUSED)
+    return {"account": tried if known else audit.digest(tried.encode("utf-8", "replace")), "known": known}
 
 
 def _actor(user: Any, request: HttpRequest | None) -> Actor:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from stores.errors import BadConfig, Forbidden, KeyNotFound, StoreError
 from stores.models import ApiToken
 from stores.registry import visible_stores
-from stores.services import audit
+from stores.services import audit, held_up
 from stores.services.actor import Actor, rights_of
 from stores.services.permissions import Permission, allows
 from stores.services.permissions import require as require_permission
@@ -45,9 +45,18 @@ class TooMany(StoreError):
 
 
 def issue(
-    actor: Actor, name: str, scopes: Sequence[str], stores: Sequence[str] = (), expires_at: datetime | None = None
+    actor: Actor,
+    name: str,
+    scopes: Sequence[str],
+    stores: Sequence[str] = (),
+    expires_at: datetime | None = None,
+    *,
+    made_with: ApiToken | None = None,
 ) -> tuple[ApiToken, str]:
-    """A new token of the actor's and its secret, which is not kept. Raises BadConfig that names the field."""
+    """A new token of the actor's and its secret, which is not kept. One that a token makes may no more than that, and ends with it.
+
+    Raises BadConfig that names the field, NotAllowed through the API without `made_with`.
+    """
     if not name.strip():
         raise BadConfig(say("A token needs a name."), say("Say what will use it."), "name")
     wrong = [scope for scope in scopes if scope not in SCOPES]
@@ -60,8 +69,10 @@ def issue(
         raise BadConfig(say("The token would have expired already."), say("Choose a later time."), "expires_at")
     if actor.user_id is None:
         raise BadConfig(say("A token belongs to an account."), say("Make it signed in."), "owner")
-    if actor.via == API:
+    if actor.via == API and made_with is None:
         raise NotAllowed(say("A token cannot make tokens."), say("Make it on the page, signed in."))
+    if made_with is not None:
+        _within(made_with, scopes, stores, expires_at)
     require_permission(actor, Permission.VIEW)
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
@@ -73,13 +84,28 @@ def issue(
             scopes=[scope for scope in SCOPES if scope in scopes],
             stores=sorted(stores),
             expires_at=expires_at,
+            made_with=made_with,
         )
         audit.record(actor, "token-add", after={"token": token.name, "scopes": token.scopes, "stores": token.stores})
     return token, secret
 
 
+def _within(maker: ApiToken, scopes: Sequence[str], stores: Sequence[str], expires_at: datetime | None) -> None:
+    """Raise BadConfig that names the field where a new token would be worth more than the one that makes it."""
+    fix = say("A token makes tokens that may no more than itself. Make this one on the page, signed in.")
+    if beyond := [scope for scope in scopes if scope not in maker.scopes and "admin" not in maker.scopes]:
+        raise BadConfig(say("This token lacks the scope %(scope)s.", scope=beyond[0]), fix, "scopes")
+    if maker.stores and not (stores and set(stores) <= set(maker.stores)):
+        raise BadConfig(say("This token is limited to %(stores)s.", stores=", ".join(maker.stores)), fix, "stores")
+    if maker.expires_at is not None and (expires_at is None or expires_at > maker.expires_at):
+        raise BadConfig(say("This token ends before that."), fix, "expires_at")
+
+
 def revoke(actor: Actor, token_id: int) -> ApiToken:
-    """End a token for good; those of others only as an administrator. Raises KeyNotFound; ending it twice changes nothing."""
+    """End a token for good, and those that were made with it; those of others only as an administrator.
+
+    Raises KeyNotFound; ending it twice changes nothing.
+    """
     token = ApiToken.objects.filter(pk=token_id).first()
     if token is None or (token.owner_id != actor.user_id and not allows(actor, Permission.ADMIN)):
         raise KeyNotFound(say("There is no such token."))
@@ -88,23 +114,32 @@ def revoke(actor: Actor, token_id: int) -> ApiToken:
             token.revoked_at = timezone.now()
             token.save(update_fields=["revoked_at"])
             audit.record(actor, "token-revoke", before={"token": token.name})
+            for made in token.made.filter(revoked_at=None).values_list("pk", flat=True):
+                revoke(actor, made)
     return token
 
 
 def listed(actor: Actor) -> list[ApiToken]:
     """The actor's tokens, for an administrator those of everybody; newest first, ended ones included."""
-    found = ApiToken.objects.select_related("owner")
+    found = ApiToken.objects.select_related("owner", "made_with")
     return list(found if allows(actor, Permission.ADMIN) else found.filter(owner=actor.user_id))
 
 
-def find(secret: str) -> ApiToken | None:
-    """The living token of a secret whose owner may sign in, or None. Two queries, one a day more to note the use."""
+def find(secret: str, address: str | None = None) -> ApiToken | None:
+    """The living token of a secret whose owner may sign in, or None. Two queries, one a day more to note the use.
+
+    Raises TooMany for a token that has used up its minute, which is on record with the address.
+    """
     if not secret.startswith(PREFIX) or len(secret) > 100:
         return None
     token = ApiToken.objects.select_related("owner__account").filter(digest=_digest(secret), revoked_at=None, owner__is_active=True).first()
     if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
         return None
-    _count(token)
+    try:
+        _count(token)
+    except TooMany:
+        held_up.note(actor_of(token, address), str(token.pk), "token", token=token.name, limit=per_minute())
+        raise
     return token
 
 

@@ -92,6 +92,7 @@ DID: Final[Mapping[str, StrOrPromise]] = {
     "factor-renew": gettext_lazy("made new recovery codes"),
     "factor": gettext_lazy("gave a wrong second factor"),
     "token": gettext_lazy("used a token that is not valid"),
+    "held-up": gettext_lazy("tried too often and had to wait"),
     "refused": gettext_lazy("tried what the account may not do"),
 }
 """Action -> what was done, between who and which key."""

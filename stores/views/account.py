@@ -20,7 +20,7 @@ from requests import RequestException
 
 from stores.errors import NotSupported
 from stores.forms.account import LanguageForm, ThemeForm
-from stores.services import accounts, tokens
+from stores.services import accounts, signins, tokens
 from stores.views.common import actor_of, go, page, show
 from stores.views.confirm import confirm, confirm_by_code, confirm_by_passkey
 
@@ -39,6 +39,7 @@ __all__ = [
     "sign_in",
     "sign_out",
     "theme",
+    "too_many",
     "with_provider",
 ]
 
@@ -57,6 +58,12 @@ class SignIn(LoginView):  # type: ignore[misc]
             "next": next_url,
             "providers": [{"name": app["name"], "id": app["provider_id"]} for app in settings.KVADMIN_PROVIDERS],
         }
+
+
+def too_many(request: HttpRequest) -> HttpResponse:
+    """An address, or an account that confirms who it is, has to wait; on record."""
+    signins.held_up(request, (request.resolver_match.url_name or "") if request.resolver_match else "")
+    return show(request, "429.html", {}, status=429)
 
 
 sign_in = SignIn.as_view()

@@ -18,7 +18,7 @@ from stores.api.throttle import WRONG_PER_MINUTE
 from stores.models import AuditEntry, SharedValue
 from stores.services import tokens
 from stores.services.actor import Actor
-from tests.accounts import make
+from tests.accounts import make, sign_in
 from tests.fixtures_path import ROOT
 
 SCRIPT = """
@@ -56,6 +56,9 @@ def test_an_address_is_held_up_whatever_the_names(db: None) -> None:
     answers = [Client().post("/sign-in/", {"username": f"user{number}", "password": "wrong"}) for number in range(12)]
     assert "Too many attempts" not in answers[9].content.decode()
     assert "Too many attempts" in answers[10].content.decode() and "Too many attempts" in answers[11].content.decode()
+    said = [entry.after for entry in AuditEntry.objects.filter(action="held-up", outcome="refused", address="127.0.0.1")]
+    assert [(found["what"], found["attempts"], found["known"]) for found in said] == [("sign-in", 1, False)]
+    assert "user1" not in str(said)
     other = Client(REMOTE_ADDR="192.0.2.9").post("/sign-in/", {"username": "user1", "password": "wrong"})
     assert "Too many attempts" not in other.content.decode()
     assert SharedValue.objects.exists()
@@ -75,6 +78,7 @@ def test_codes_are_counted_and_a_right_one_comes_too_late(db: None, rf: Any) -> 
     late = browser.post("/sign-in/code/", {"code": right})
     assert late.status_code == 200 and browser.get("/trash/").status_code == 302
     assert AuditEntry.objects.filter(action="factor", outcome="refused").count() == 5
+    assert AuditEntry.objects.get(action="held-up").after["what"] == "code"
 
 
 def test_a_code_lets_in_once(db: None) -> None:
@@ -98,3 +102,33 @@ def test_wrong_tokens_make_an_address_wait() -> None:
     assert Client(headers=right).get("/api/v1/stores").status_code == 429
     assert Client(headers=right, REMOTE_ADDR="192.0.2.9").get("/api/v1/stores").status_code == 200
     assert AuditEntry.objects.filter(action="token", outcome="refused").count() == 1
+
+
+def test_many_attempts_of_one_address_leave_few_entries(db: None) -> None:
+    make("ana", "viewer")
+    for number in range(45):
+        Client().post("/sign-in/", {"username": "ana", "password": f"guess {number}"})
+    entries = AuditEntry.objects.filter(address="127.0.0.1", outcome="refused").order_by("pk")
+    assert entries.filter(action="sign-in").count() == 5
+    found = [(entry.after["what"], entry.after["attempts"]) for entry in entries.filter(action="held-up")]
+    assert found == [("sign-in", 1), ("sign-in", 10), ("account_login", 1), ("account_login", 10)]
+    assert entries.filter(action="held-up").first().after["account"] == "ana"
+
+
+def test_a_confirmation_that_is_tried_too_often_is_on_record(db: None) -> None:
+    user = make("ana", "viewer")
+    browser = sign_in(Client(), user)
+    answers = [browser.post("/account/confirm/", {"password": "wrong"}).status_code for _ in range(11)]
+    assert answers[-1] == 429
+    entry = AuditEntry.objects.get(action="held-up", after__contains="account_reauthenticate")
+    assert (entry.actor, entry.user_id, entry.outcome) == ("ana", user.pk, "refused")
+
+
+def test_a_token_that_has_used_up_its_minute_is_on_record_a_few_times(db: None, settings: Any) -> None:
+    settings.KVADMIN_API_RATE = 2
+    token, secret = tokens.issue(Actor.of_user(make("ana", "viewer")), "robot", ["read"])
+    client = Client(headers={"Authorization": f"Bearer {secret}"}, REMOTE_ADDR="192.0.2.9")
+    assert [client.get("/api/v1/stores").status_code for _ in range(14)].count(429) >= 10
+    entries = AuditEntry.objects.filter(action="held-up").order_by("pk")
+    assert [entry.after["attempts"] for entry in entries] == [1, 10] and {entry.after["token"] for entry in entries} == {token.name}
+    assert entries.first().address == "192.0.2.9" and secret not in str([entry.after for entry in entries])
