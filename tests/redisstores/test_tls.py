@@ -35,9 +35,7 @@ def servers(made: Cluster | SentinelSet) -> list[RedisServer]:
 
 
 def open_store(made: Cluster | SentinelSet, **changes: str) -> RedisBackend:
-    backend = RedisBackend({**made.settings(), **{name.replace("_", "-"): value for name, value in changes.items()}})
-    backend.link.patience = 0.5
-    return backend
+    return RedisBackend({**made.settings(), **{name.replace("_", "-"): value for name, value in changes.items()}})
 
 
 def test_everything_goes_through_tls(secure: Cluster | SentinelSet, certificates: Certificates) -> None:
@@ -63,6 +61,7 @@ def test_everything_goes_through_tls(secure: Cluster | SentinelSet, certificates
 def test_an_unknown_authority_is_refused(secure: Cluster | SentinelSet, certificates: Certificates) -> None:
     client_only = {name: value for name, value in certificates.settings().items() if name != "tls.ca-file"}
     with open_store(secure, **client_only) as backend:
+        backend.link.patience = 0.5
         for call in (backend.ping, backend.scan, lambda: backend.key_set(b"k", b"v")):
             with pytest.raises(StoreRefused, match="certificate") as caught:
                 call()
