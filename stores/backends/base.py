@@ -223,6 +223,13 @@ class Backend(ABC):
         """
         raise NotSupported(f"{self.LABEL} expires keys by itself; there is nothing to purge.")
 
+    def purge_parts(self, most: int = 1) -> list[str]:
+        """Positions from which up to so many purges can work side by side, each to the end of its stretch; together they are the store.
+
+        One where only one can write at a time, or where side by side is not faster. A quick look at the ends, or a walk over keys alone.
+        """
+        return [""]
+
     def census(self, position: str = "") -> Iterator[CensusSlice]:
         """Every key once, light: no payloads where the store can avoid sending them. Resumable from a step's position."""
         cursor = Cursor(position) if position else None

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any, Final, NamedTuple
 
@@ -31,6 +32,7 @@ from stores.backends.merging import (
     require_own,
     stored,
 )
+from stores.backends.stretches import Stretch
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.fdblayout import LONGEST_KEY, VALUES, assemble, changes, is_piece, joined, numbers_table, table_range
 from stores.codecs.numbers import put_i64_le
@@ -251,17 +253,29 @@ class FoundationDBBackend(DataStoreBackend):
 
     def census(self, position: str = "") -> Iterator[CensusSlice]:
         """Every key once. Pages are read one after another, each as of its own moment."""
-        start = start_after(position or None, ALL_KEYS)
-        values = joined(self._walk(VALUES, start), start, self._read_raw)
-        yield from census_slices(values, (key for key, _ in self._walk(self.numbers, start)), owns=self._owns)
+        stretch = Stretch.of(position)
+        start, end = stretch.next, stretch.end
+        values = joined(self._walk(VALUES, start, end), start, self._read_raw)
+        for step in census_slices(values, (key for key, _ in self._walk(self.numbers, start, end)), owns=self._owns):
+            yield replace(step, position=stretch.moved(step.position))
+
+    def census_parts(self, most: int = 1) -> list[str]:
+        """Stretches of keys, cut where the cluster cuts them."""
+        return [f"*{position}" for position in self.purge_parts(most)]
+
+    def purge_parts(self, most: int = 1) -> list[str]:
+        """The same. One look at the cluster's map."""
+        cuts = [begin[1:] for begin, _ in self._shards(*table_range(VALUES))][1:]
+        each = (len(cuts) + 1) / max(1, most)
+        chosen = {cuts[round(each * number) - 1] for number in range(1, most) if round(each * number) in range(1, len(cuts) + 1)}
+        return Stretch.between(sorted(chosen))
 
     def _read_raw(self, key: bytes) -> bytes | None:
         return fdbclient.run(self.options, lambda transaction, _: _bytes(transaction.snapshot.get(VALUES + key)))
 
-    def _walk(self, table: bytes, start: bytes) -> Iterator[Pair]:
+    def _walk(self, table: bytes, start: bytes, end: bytes | None = None) -> Iterator[Pair]:
         """Rows of a table as they lie, in order: shards are read ahead, a few at once, in pages of bounded transactions."""
-        end = table_range(table)[1]
-        shards = deque(self._shards(table + start, end))
+        shards = deque(self._shards(table + start, table_range(table)[1] if end is None else table + end))
         waiting: deque[tuple[Future[tuple[list[Pair], bytes | None]], bytes]] = deque()
         with ThreadPoolExecutor(READERS, "fdb-walk") as readers:
             while shards or waiting:
@@ -309,7 +323,7 @@ class FoundationDBBackend(DataStoreBackend):
         def work(transaction: Any, uncertain: bool) -> None:
             loaded = self._load(transaction, key)
             if is_piece(key, _reader(transaction)):
-                raise BadConfig("Under this key lies a piece of a longer value.", "Change the key without its last byte.", "key")
+                raise BadConfig(say("Under this key lies a piece of a longer value."), say("Change the key without its last byte."), "key")
             old = stored(loaded.row, loaded.number)
             if uncertain and attempted and attempted[0] == old:
                 return
@@ -336,16 +350,16 @@ class FoundationDBBackend(DataStoreBackend):
     def purge(self, now: int, pace: Pace = Pace.NORMAL, position: str = "", is_lock: IsLock = lambda key: False) -> Iterator[PurgeSlice]:
         """Remove what had expired at `now`: found by a read-ahead walk, read again and removed in one transaction a step."""
         self.require_writes()
-        start = start_after(position or None, ALL_KEYS)
-        rows = joined(self._walk(VALUES, start), start, self._read_raw)
+        stretch = Stretch.of(position)
+        rows = joined(self._walk(VALUES, stretch.next, stretch.end), stretch.next, self._read_raw)
         while True:
             found = expired_rows(_bounded(islice(rows, ROWS_OF_STEP[pace])), now, lambda key: False)
             removed, numbers = Expired(), 0
             if found.values or found.markers:
                 removed, numbers = fdbclient.run(self.options, self._removal(found, now, is_lock), changes=True)
             removed.scanned, removed.corrupt, removed.corrupt_keys = found.scanned, found.corrupt, found.corrupt_keys
-            position = position if found.last is None else cursor_after(found.last)
-            yield removed.purge_slice(numbers, position, 1.0 if found.last is None else None)
+            position = position if found.last is None else stretch.after(found.last)
+            yield removed.purge_slice(numbers, position, 1.0 if found.last is None else stretch.share(found.last))
             if found.last is None:
                 return
 

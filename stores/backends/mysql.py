@@ -26,42 +26,31 @@ from pymysql.constants import CLIENT
 from pymysql.cursors import DictCursor
 
 from stores.backends import mysql_tidy
-from stores.backends.base import IsLock
 from stores.backends.mysql_errors import RACES, broken, code_of, translate
+from stores.backends.mysql_purge import PurgeByKeys
 from stores.backends.mysql_survey import SurveyByKeys
-from stores.backends.pacing import Feedback
 from stores.backends.replication import Replication, of_mysql
 from stores.backends.sql import (
-    EXPIRED,
-    LOCK_BYTES,
-    MALFORMED,
-    NAMED_CORRUPT,
     NO_PARAMS,
-    NUMBER_SIZE,
     Answer,
     Execute,
     LostRace,
     Params,
     Row,
     before,
-    moment,
     percent_spelling,
     split_page,
 )
 from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
-from stores.codecs.cursors import cursor_after, start_after
-from stores.errors import StoreRefused, StoreUnavailable
+from stores.errors import StoreRefused
 from stores.types import (
-    ALL_KEYS,
     Capabilities,
     Check,
     CheckState,
     Clock,
     FieldType,
-    Pace,
     Ping,
-    PurgeSlice,
     SettingField,
     TidyOffer,
     TidyStep,
@@ -71,13 +60,8 @@ MAX_KEY: Final = 255
 MAX_VALUE: Final = (1 << 24) - 1 - 8
 """A MEDIUMBLOB less the expiry header."""
 
-_BUDGET: Final = {Pace.GENTLE: 0.02, Pace.NORMAL: 0.04, Pace.FAST: 0.06}
-"""Seconds of one purge transaction."""
-_FIRST: Final = {Pace.GENTLE: 500, Pace.NORMAL: 1000, Pace.FAST: 4000}
-"""Rows of the first step, and the fewest of any."""
 
-
-class MySQLBackend(SurveyByKeys):
+class MySQLBackend(SurveyByKeys, PurgeByKeys):
     """The tables of one database."""
 
     TYPE = "mysql"
@@ -335,79 +319,6 @@ class MySQLBackend(SurveyByKeys):
         names, params = _listed(pairs)
         execute(f"INSERT INTO {table} (k, v) VALUES {names}", params)
 
-    # purge
-
-    def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
-        """Ranges of the clustered key."""
-        start = start_after(position or None, ALL_KEYS)
-        expected = None if position else self._value_rows()
-        feedback = Feedback(_BUDGET[pace], _FIRST[pace], _FIRST[pace], 50_000)
-        seen = 0
-        while True:
-            rows = self._query(
-                "SELECT k FROM m FORCE INDEX (PRIMARY) WHERE k >= :start LIMIT 1 OFFSET :size", {"start": start, "size": feedback.size}
-            )
-            last = rows[0][0] if rows else None
-            step = self._purge_range(now, start, last, is_lock, feedback)
-            seen += step["scanned"]
-            if last is None:
-                yield PurgeSlice(**step, position=cursor_after(start), progress=1.0)
-                return
-            start = last + b"\x00"
-            yield PurgeSlice(**step, position=cursor_after(last), progress=min(0.99, seen / expected) if expected else None)
-
-    def _value_rows(self) -> int:
-        sql = "SELECT table_rows FROM information_schema.tables WHERE table_schema = database() AND table_name = 'm'"
-        rows = self._query(sql)
-        return int(rows[0][0] or 0) if rows else 0
-
-    def _purge_range(self, now: int, start: bytes, last: bytes | None, is_lock: IsLock, feedback: Feedback) -> dict[str, Any]:
-        params = {**moment(now), "start": start, "last": last, "lock1": LOCK_BYTES[0], "lock2": LOCK_BYTES[1], "named": NAMED_CORRUPT}
-        where = "m.k >= :start" + ("" if last is None else " AND m.k <= :last")
-        source = f"FROM m FORCE INDEX (PRIMARY) WHERE {where}"
-        scanned, malformed = self._query(f"SELECT count(*), sum({MALFORMED}) {source}", params)[0]
-        corrupt = self._query(f"SELECT m.k {source} AND {MALFORMED} LIMIT :named", params) if malformed else []
-        for attempt in range(10):
-            try:
-                counts, seconds = self._delete(where, source, params, is_lock)
-                break
-            except LostRace:
-                if attempt == 9:
-                    raise StoreUnavailable("Other transactions keep blocking the purge.", "Start it again later.") from None
-        if last is not None:
-            feedback.took(seconds)
-        return {**counts, "scanned": scanned, "corrupt": int(malformed or 0), "corrupt_keys": tuple(row[0] for row in corrupt)}
-
-    def _delete(self, where: str, source: str, params: Params, is_lock: IsLock) -> tuple[dict[str, Any], float]:
-        """Lock and count what has expired, then delete values, markers and their numbers by one statement.
-
-        Returns what it did and its seconds, without the wait for the disk at the commit.
-        """
-        with self._transaction() as execute:
-            began = time.monotonic()
-            removed, markers, size, empty = execute(
-                f"SELECT count(*), sum(substr(m.v, 1, 8) = :zero), sum(length(m.k) + length(m.v)), sum({_MAYBE_LOCK}) "
-                f"{source} AND {EXPIRED} FOR UPDATE",
-                params,
-            ).rows[0]
-            if not removed:
-                return {"values": 0, "counters": 0, "locks": 0, "bytes": 0}, time.monotonic() - began
-            keys = execute(f"SELECT m.k {source} AND {EXPIRED} AND {_MAYBE_LOCK}", params).rows if empty else []
-            numbers = execute(
-                f"DELETE m, y FROM m FORCE INDEX (PRIMARY) LEFT JOIN {self.tables.counters} AS y "
-                f"ON y.k = m.k AND substr(m.v, 1, 8) = :zero WHERE {where} AND {EXPIRED}",
-                params,
-            ).changed - int(removed)
-            seconds = time.monotonic() - began
-        locks = sum(is_lock(row[0]) for row in keys)
-        counts = {
-            "values": int(removed) - int(markers) - locks,
-            "counters": int(markers),
-            "locks": locks,
-            "bytes": int(size) + NUMBER_SIZE * numbers,
-        }
-        return counts, seconds
-
     # space
 
     def tidy_offer(self) -> TidyOffer:
@@ -425,7 +336,6 @@ class MySQLBackend(SurveyByKeys):
             yield from mysql_tidy.rebuild(self._connect(None), (self.tables.values, self.tables.counters), self._query)
 
 
-_MAYBE_LOCK: Final = "(length(m.v) = 8 AND m.k >= :lock1 AND m.k < :lock2)"
 _PROBES: Final = (
     ("INSERT", "INSERT INTO {} (k, v) VALUES (:k, :v)"),
     ("UPDATE", "UPDATE {} SET v = :v WHERE k = :k"),

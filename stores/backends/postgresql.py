@@ -10,51 +10,35 @@ statement may take 5 s, waiting for a locked row 2 s.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final
 
 import psycopg
 from psycopg import errors, pq
 
 from stores.backends import postgresql_tidy
-from stores.backends.base import IsLock
-from stores.backends.pacing import Feedback
 from stores.backends.postgresql_errors import translate
+from stores.backends.postgresql_purge import PurgeByPages
 from stores.backends.postgresql_survey import SurveyByPages
 from stores.backends.replication import Replication, of_postgresql
 from stores.backends.sql import (
-    EXPIRED,
-    LOCK_BYTES,
-    MALFORMED,
-    NAMED_CORRUPT,
     NO_PARAMS,
-    NUMBER_SIZE,
     Answer,
     Execute,
     LostRace,
     Params,
     Row,
-    moment,
     percent_spelling,
 )
 from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
-from stores.errors import CursorLost, StoreUnavailable
-from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Pace, Ping, PurgeSlice, SettingField, TidyOffer, TidyStep
+from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Ping, SettingField, TidyOffer, TidyStep
 
 SOCKET_FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where the server puts its sockets
 MAX_KEY: Final = 2692
-BLOCK_ROWS: Final = 291
-"""Most rows that a page of 8 KiB can hold."""
-
-_BUDGET: Final = {Pace.GENTLE: 0.012, Pace.NORMAL: 0.022, Pace.FAST: 0.032}
-"""Seconds of one purge transaction."""
-_FIRST: Final = {Pace.GENTLE: 16, Pace.NORMAL: 32, Pace.FAST: 64}
-"""Pages of the first step, and the fewest of any."""
 _PLAN: Final = (
     "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
@@ -69,7 +53,7 @@ class _Connection(psycopg.Connection[Row]):
         return super().wait(gen, interval, timeout or READ_SECONDS + 1)
 
 
-class PostgreSQLBackend(SurveyByPages):
+class PostgreSQLBackend(SurveyByPages, PurgeByPages):
     """The tables of one database."""
 
     TYPE = "postgresql"
@@ -280,57 +264,10 @@ class PostgreSQLBackend(SurveyByPages):
     def _type_of(self, table: str) -> str:
         return "bytea" if table == self.tables.values else "bigint"
 
-    # purge
+    # purge and space
 
-    def _purge(self, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
-        """Ranges of pages. A position holds the file's number too: after a rewrite of the table the purge starts over."""
-        blocks, file = self._query("SELECT pg_relation_size('m') / current_setting('block_size')::int, pg_relation_filenode('m')")[0]
-        begin = _page_of(position, int(file))
-        feedback = Feedback(_BUDGET[pace], _FIRST[pace], _FIRST[pace], 4096)
-        while begin < blocks:
-            pages = min(feedback.size, blocks - begin)
-            step, seconds = self._purge_pages(now, begin, begin + pages, is_lock)
-            if pages == feedback.size:
-                feedback.took(seconds)
-            begin += pages
-            yield PurgeSlice(**step, position=f"{file}:{begin}", progress=begin / blocks)
-
-    def _purge_pages(self, now: int, begin: int, end: int, is_lock: IsLock) -> tuple[dict[str, Any], float]:
-        """One statement: the delete checks each row as it locks it, so a row that is renewed meanwhile stays.
-
-        Nobody waits for the disk: should the server crash within the second, the last expired rows are back, and no harm is done.
-        Returns what it did and its seconds.
-        """
-        params = {**moment(now), "begin": f"({begin},0)", "end": f"({end},0)", "lock1": LOCK_BYTES[0], "lock2": LOCK_BYTES[1]}
-        params["named"] = NAMED_CORRUPT
-        where = _TID_RANGE
-        if self._old_server():
-            where, params["begin"], params["end"] = _TID_LIST, begin, end - 1
-        for attempt in range(10):
-            try:
-                with self._transaction() as execute:
-                    execute("SET LOCAL synchronous_commit = off")
-                    began = time.monotonic()
-                    row = execute(_purge_statement(where, self.tables.counters), params).rows[0]
-                    seconds = time.monotonic() - began
-                break
-            except LostRace:
-                if attempt == 9:
-                    raise StoreUnavailable("Other transactions keep blocking the purge.", "Start it again later.") from None
-        scanned, malformed, removed, markers, numbers, size, empty, corrupt = row
-        locks = sum(map(is_lock, empty or ()))
-        step = {
-            "scanned": scanned,
-            "values": removed - markers - locks,
-            "counters": markers,
-            "locks": locks,
-            "bytes": int(size or 0) + NUMBER_SIZE * numbers,
-            "corrupt": malformed,
-            "corrupt_keys": tuple(corrupt or ()),
-        }
-        return step, seconds
-
-    # space
+    def _old_server(self) -> bool:
+        return self._open().info.server_version < 140_000
 
     def tidy_offer(self) -> TidyOffer:
         """VACUUM, where the login may."""
@@ -345,49 +282,6 @@ class PostgreSQLBackend(SurveyByPages):
         with self._translated():
             yield from postgresql_tidy.vacuum(self._arguments(), (self.tables.values, self.tables.counters), self._query)
 
-    def _old_server(self) -> bool:
-        return self._open().info.server_version < 140_000
-
-
-_TID_RANGE: Final = "m.ctid >= CAST(:begin AS tid) AND m.ctid < CAST(:end AS tid)"
-_TID_LIST: Final = (
-    "m.ctid = ANY (ARRAY(SELECT format('(%%s,%%s)', page, line)::tid FROM generate_series(:begin::bigint, :end::bigint) AS page, "
-    f"generate_series(1, {BLOCK_ROWS}) AS line))"
-)
-"""Before version 14 ranges of row addresses are not scanned as such."""
-
-
-@lru_cache
-def _purge_statement(where: str, counters: str) -> str:
-    """Numbers are looked up in key order, which saves a tenth of the whole."""
-    return f"""
-WITH gone AS (
-  DELETE FROM m WHERE {where} AND {EXPIRED} RETURNING k, length(v) AS size, substr(v, 1, 8) = :zero AS marker
-), numbers AS (
-  DELETE FROM {counters} AS y USING (SELECT k FROM gone WHERE marker ORDER BY k) AS counters WHERE y.k = counters.k RETURNING 1
-), seen AS (
-  SELECT count(*) AS scanned, array_agg(k) FILTER (WHERE {MALFORMED}) AS malformed FROM m WHERE {where}
-)
-SELECT
-  (SELECT scanned FROM seen),
-  (SELECT coalesce(cardinality(malformed), 0) FROM seen),
-  count(*),
-  count(*) FILTER (WHERE marker),
-  (SELECT count(*) FROM numbers),
-  sum(length(k) + size),
-  array_agg(k) FILTER (WHERE size = 8 AND k >= :lock1 AND k < :lock2),
-  (SELECT malformed[1:{NAMED_CORRUPT}] FROM seen)
-FROM gone"""
-
 
 def _columns(pairs: Sequence[Pair]) -> dict[str, object]:
     return {"keys": [key for key, _ in pairs], "news": [new for _, new in pairs]}
-
-
-def _page_of(position: str, file: int) -> int:
-    if not position:
-        return 0
-    match = re.fullmatch(r"(\d+):(\d+)", position)
-    if match is None:
-        raise CursorLost("This position is not of a PostgreSQL store.", "Start the purge again.")
-    return int(match[2]) if int(match[1]) == file else 0

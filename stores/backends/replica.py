@@ -220,6 +220,9 @@ class ReplicaBackend(Backend):
         """On the primary, which decides and removes in one step; the replicas follow by replication."""
         return self.primary.purge(now, pace, position, is_lock)
 
+    def purge_parts(self, most: int = 1) -> list[str]:
+        return self.primary.purge_parts(most)
+
 
 def _check_of(name: str, replica: Backend) -> Check:
     """Whether a replica answers, and how far it is behind."""

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from stores.backends import mysql_purge
 from stores.codecs.rows import marker_row, value_row
 from stores.errors import NotSupported, StoreError
 from stores.types import Pace, PurgeSlice
@@ -225,3 +226,48 @@ def test_a_store_that_cannot_purge_says_so(store: StoreUnderTest) -> None:
         pytest.skip(f"{store.name} purges")
     with pytest.raises(NotSupported):
         list(store.backend.purge(store.now))
+
+
+def parts_of(store: StoreUnderTest, most: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(mysql_purge, "CUT", 300)
+    parts = store.backend.purge_parts(most)
+    one_writer = store.name in ("memory", "sqlite", "rocksdb", "sql-read-replica")
+    assert len(parts) == 1 if one_writer else 1 < len(parts) <= most
+    return parts
+
+
+def test_parts_side_by_side_are_one_purge(store: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = mixture(9000, seed=5)
+    store.harness.plant(rows)
+    expected, m, y = purged(rows)
+    steps = [store.another().purge(store.now, Pace.GENTLE, part, is_lock) for part in parts_of(store, 5, monkeypatch)]
+    slices = []
+    while steps:
+        for one in list(steps):
+            step = next(one, None)
+            if step is None:
+                steps.remove(one)
+            else:
+                slices.append(step)
+    assert store.harness.raw() == (m, y)
+    assert summed(slices) == expected
+
+
+def test_a_part_goes_on_where_it_was_left_and_ends_where_the_next_begins(store: StoreUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = mixture(9000, seed=6)
+    store.harness.plant(rows)
+    expected, m, y = purged(rows)
+    slices: list[PurgeSlice] = []
+    for part in reversed(parts_of(store, 4, monkeypatch)):
+        steps = store.backend.purge(store.now, Pace.GENTLE, part, is_lock)
+        slices += [step for step in (next(steps, None),) if step is not None]
+        steps.close()  # type: ignore[attr-defined]
+        if slices[-1].progress != 1.0:
+            slices += store.another().purge(store.now, Pace.FAST, slices[-1].position, is_lock)
+    assert store.harness.raw() == (m, y)
+    assert summed(slices) == expected
+
+
+def test_an_empty_store_is_one_part_or_none(store: StoreUnderTest) -> None:
+    parts = store.backend.purge_parts(4)
+    assert summed(step for part in parts for step in store.backend.purge(store.now, Pace.FAST, part, is_lock)) == Sums()
