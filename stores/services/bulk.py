@@ -20,12 +20,11 @@ from stores.errors import BadConfig, CursorLost
 from stores.models import Run, RunAction, RunState, Store
 from stores.services import access, audit, bulk_undo, keyfile_import, keyfile_run, runs
 from stores.services.actor import SYSTEM, Actor
-from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Do, require_possible
 from stores.services.bulk_chunks import Hands
 from stores.services.bulk_copy import Copier
 from stores.services.bulk_leftovers import settle_leftovers
-from stores.services.bulk_preview import Confirmed, Found, look, survey
+from stores.services.bulk_preview import Confirmed, survey
 from stores.services.bulk_record import Record
 from stores.services.bulk_sweep import END, Sweep, may_sweep
 from stores.services.filterwalk import STEP, FilterWalk, Position, Step
@@ -75,7 +74,7 @@ def import_in_foreground(
     return _closed(run, actor)
 
 
-def execute(run_id: UUID | str) -> Run | None:
+def execute(run_id: UUID | str, on_progress: Progress | None = None) -> Run | None:
     """Worker side: claim a queued bulk run and do it; None when it is not there to be claimed (a repeated message)."""
     run = runs.claim(run_id)
     if run is None:
@@ -85,24 +84,10 @@ def execute(run_id: UUID | str) -> Run | None:
         if run.params.get("do") == bulk_undo.RESTORE:
             bulk_undo.work(lease, actor)
         elif run.params.get("do") == Do.IMPORT:
-            keyfile_run.work(lease, actor)
+            keyfile_run.work(lease, actor, on_progress)
         else:
-            _Work(lease, actor).go()
+            _Work(lease, actor, on_progress).go()
     return _closed(run, actor)
-
-
-def matching(store: Store, filter: KeyFilter) -> Found:
-    """Count and sample the keys of a filter by walking all of them; memory stays flat. Raises what the store says."""
-    return look(store, Change(Do.DELETE, filter, time.time()), None)
-
-
-def delete_matching(actor: Actor, store: Store, filter: KeyFilter, on_progress: Progress | None = None) -> Run:
-    """Delete all keys of a filter in this process, through the trash, and answer the finished run.
-
-    A key that somebody changes in between is left and counted as kept in the run's record. Raises as `start`.
-    """
-    wanted = Confirmed(Change(Do.DELETE, filter, time.time()), 0, False, 0)
-    return run_in_foreground(actor, store, wanted, Pace.NORMAL, on_progress)
 
 
 def receipt(run: Run) -> dict[str, Any]:

@@ -24,15 +24,24 @@ _PIECE: Final = 64 * 1024
 
 
 def export(
-    actor: Actor, store: Store, filter: KeyFilter, format: Format, *, secrets: bool = False, after: bytes | None = None
+    actor: Actor,
+    store: Store,
+    filter: KeyFilter,
+    format: Format,
+    *,
+    secrets: bool = False,
+    after: bytes | None = None,
+    head: bool | None = None,
 ) -> Iterator[bytes]:
     """The file in pieces of some 64 kB; memory stays flat. The store is opened, and refuses, before the first piece is asked for.
 
     Rows whose key or value gives access to something are left out unless `secrets`, which takes the right to see them. `after`
-    goes on after the last key of an interrupted file, on stores that keep an order. An outage in the middle raises, so that the
+    goes on after the last key of an interrupted file, on stores that keep an order. `head`: whether a CSV begins with the names of its
+    columns, which it does unless it goes on. An outage in the middle raises, so that the
     transfer ends as broken instead of looking complete. In the audit: who, which filter, and when it is through, how many rows.
     Malformed rows are written, and refused by an import. Raises Forbidden, NotSupported.
     """
+    head = after is None if head is None else head
     require(actor, Permission.BULK, store)
     if secrets:
         require(actor, Permission.REVEAL, store)
@@ -47,7 +56,7 @@ def export(
         rows = left_out = 0
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
-        if format == "csv" and after is None:
+        if format == "csv" and head:
             writer.writerow(COLUMNS)
         try:
             for row in stream_keys(store, filter, after=after):

@@ -103,6 +103,31 @@ def lines(file: BinaryIO, format: Format, now: float, offset: int = 0, number: i
             yield Line(first, file.tell(), number, _entry(text, first, columns, now))
 
 
+def last_row(file: BinaryIO, format: Format) -> tuple[int, bytes | None]:
+    """Where an interrupted export ends: the byte after its last whole row, and the key of that row, None where there is none.
+
+    Reads the file once, a row at a time. Raises BadConfig where the last row is none that `export` writes.
+    """
+    file.seek(0)
+    end, last = 0, b""
+    while text := (_record(file)[0] if format == "csv" else file.readline(LONGEST + 1)):
+        whole = text.endswith(b"\n") and (format == "jsonl" or text.count(b'"') % 2 == 0)
+        if not whole:
+            break
+        named = end == 0 and format == "csv" and text.startswith(b"key_hex,")
+        end, last = file.tell(), b"" if named else text
+    return end, _key_in(last, format) if last.strip() else None
+
+
+def _key_in(text: bytes, format: Format) -> bytes:
+    try:
+        in_hex = next(csv.reader([text.decode()]))[0] if format == "csv" else json.loads(text)["key_hex"]
+        return bytes.fromhex(in_hex)
+    except (ValueError, KeyError, TypeError, IndexError, csv.Error):
+        message = _("The file does not end as an export of this format does.")
+        raise BadConfig(message, _("Choose the format that the file has, or another file."), "file") from None
+
+
 def _record(file: BinaryIO) -> tuple[bytes, int]:
     """A line, with those that follow as long as a quote is open."""
     parts = [file.readline(LONGEST + 1)]

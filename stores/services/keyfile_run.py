@@ -16,7 +16,7 @@ from stores.services.bulk_leftovers import settle_leftovers
 from stores.services.bulk_record import Record
 from stores.services.keyfile_import import WrongLines, as_held, chunks, secret
 from stores.services.keyfile_lines import Format, Line, Wrong, lines
-from stores.services.keyfile_spool import open_file, remove, remove_old, size_of
+from stores.services.keyfile_spool import open_file, remove, remove_old, renew, size_of
 from stores.services.leases import Lease
 from stores.services.trash_room import room
 from stores.services.writing import Writing, writing
@@ -33,9 +33,11 @@ def work(lease: Lease, actor: Actor, on_progress: Callable[[Run], None] | None =
 
 
 def tidy_up(run: Run) -> None:
-    """Throw the file away when nothing can need it any more: a failed run may be tried again for a day."""
-    if run.state in (RunState.DONE, RunState.CANCELLED):
+    """Throw the file away when nothing can need it any more: a run that failed or was cancelled may go on for a day."""
+    if run.state == RunState.DONE:
         remove(run.params["upload"])
+    else:
+        renew(run.params["upload"])
 
 
 def remove_old_files() -> int:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from stores.errors import BadConfig, NotSupported, StoreUnavailable
 MEGABYTES: Final = 2048
 """Largest file, unless the setting KVADMIN_IMPORT_MB says otherwise."""
 KEPT_SECONDS: Final = 86_400
-"""How long a file stays that no run has finished."""
+"""How long a file stays that no run has finished: since its upload, or since its run ended early."""
 _SPARE: Final = 256 << 20
 """Bytes that stay free on the disk."""
 
@@ -62,12 +63,23 @@ def open_file(name: str) -> BinaryIO:
         ) from None
 
 
+def exists(name: str) -> bool:
+    """Whether an upload is still here."""
+    return (_folder() / str(UUID(name))).is_file()
+
+
 def size_of(name: str) -> int:
     """Bytes of an upload; 0 when it is gone."""
     try:
         return (_folder() / str(UUID(name))).stat().st_size
     except (OSError, ValueError):
         return 0
+
+
+def renew(name: str) -> None:
+    """Keep an upload for another day. Nothing when it is gone."""
+    with suppress(OSError):
+        os.utime(_folder() / str(UUID(name)))
 
 
 def remove(name: str) -> None:

@@ -69,10 +69,10 @@ def run_in_foreground(
     return carry_out(run, partial(_purge, on_progress=on_progress), foreground=True)
 
 
-def execute(run_id: UUID | str) -> Run | None:
+def execute(run_id: UUID | str, on_progress: Progress | None = None) -> Run | None:
     """Worker side: claim a queued purge and do it; None when it is not there to be claimed (a repeated message)."""
     run = runs.claim(run_id)
-    return None if run is None else carry_out(run, _purge)
+    return None if run is None else carry_out(run, partial(_purge, on_progress=on_progress))
 
 
 def scheduled(store_id: str, now: datetime | None = None) -> Run | None:

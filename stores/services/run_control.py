@@ -12,6 +12,7 @@ from stores.errors import Busy, NotSupported
 from stores.models import ACTIVE_STATES, Run, RunAction, RunState
 from stores.services import audit
 from stores.services.actor import Actor
+from stores.services.keyfile_spool import exists
 from stores.services.runs import add_log, queue, require_control
 from stores.texts import say
 from stores.types import Pace
@@ -21,16 +22,29 @@ UNFINISHED: Final = frozenset({RunState.FAILED, RunState.STOPPED, RunState.CANCE
 
 
 def can_go_on(run: Run) -> bool:
-    """Whether `go_on` takes the run: a purge or bulk change that was begun and did not come to its end."""
-    return run.state in UNFINISHED and run.action in (RunAction.PURGE, RunAction.BULK) and run.started_at is not None and bool(run.store_id)
+    """Whether `go_on` takes the run: a purge or bulk change that was begun and did not come to its end. An import needs its file."""
+    begun = run.started_at is not None and run.action in (RunAction.PURGE, RunAction.BULK) and bool(run.store_id)
+    return run.state in UNFINISHED and begun and not file_is_gone(run)
 
 
-def go_on(actor: Actor, run: Run) -> Run:
+def file_is_gone(run: Run) -> bool:
+    """Whether this is an import whose file was thrown away."""
+    upload = run.params.get("upload")
+    return upload is not None and not exists(upload)
+
+
+def go_on(actor: Actor, run: Run, *, send: bool = True) -> Run:
     """Queue a run again that failed, was stopped or cancelled: from its recorded position, without its deadline.
 
-    What it does twice because of that changes nothing. Raises Busy while another one of its kind is under way, NotSupported.
+    What it does twice because of that changes nothing. Without `send` the caller does it itself. Raises Busy while another one of
+    its kind is under way, NotSupported.
     """
     require_control(actor, run)
+    if run.state in UNFINISHED and file_is_gone(run):
+        raise NotSupported(
+            say("The file of this import is not here any more."),
+            say("Import it again: what is in the store already is left as it is."),
+        )
     if not can_go_on(run):
         raise NotSupported(say("Only a purge or a bulk change that ended early can go on."), say("Start a new one."))
     changes = {
@@ -53,7 +67,8 @@ def go_on(actor: Actor, run: Run) -> Run:
         raise Busy(say("Another run of this kind is under way on store %(id)s.", id=run.store_name), say("Wait for its end.")) from None
     add_log(run.pk, say("%(actor)s let it go on from its last position.", actor=actor.name))
     run.refresh_from_db()
-    queue(run)
+    if send:
+        queue(run)
     return run
 
 

@@ -14,12 +14,15 @@ import pytest
 import stores.tasks  # noqa: F401  (registers the tasks that queued runs name)
 from stores.backends.base import Backend
 from stores.codecs.rows import entry_from_rows, marker_row, value_row
-from stores.models import Store
+from stores.models import Run, Store
 from stores.registry import open_store
-from stores.services import definitions
+from stores.services import bulk, definitions
 from stores.services.actor import Actor
+from stores.services.bulk_change import Change, Do
+from stores.services.bulk_preview import Confirmed, Found, look
+from stores.services.filters import KeyFilter
 from stores.services.rights import EVERYTHING
-from stores.types import Entry, Kind
+from stores.types import Entry, Kind, Pace
 from tests.fixtures_path import FIXTURES
 
 ACTOR = Actor("ana", "page", rights=EVERYTHING)
@@ -94,6 +97,16 @@ def everything(store: Store) -> dict[bytes, Entry]:
             cursor = page.next
             if cursor is None:
                 return found
+
+
+def matching(store: Store, filter: KeyFilter) -> Found:
+    """What a filter finds, read to the end."""
+    return look(store, Change(Do.DELETE, filter, time.time()), None)
+
+
+def delete_matching(actor: Actor, store: Store, filter: KeyFilter, on_progress: bulk.Progress | None = None) -> Run:
+    """Delete all keys of a filter in this process; answers the finished run."""
+    return bulk.run_in_foreground(actor, store, Confirmed(Change(Do.DELETE, filter, time.time()), 0, False, 0), Pace.NORMAL, on_progress)
 
 
 def soon(seconds: int = 3600) -> int:

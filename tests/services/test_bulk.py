@@ -16,7 +16,7 @@ from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Do
 from stores.services.bulk_record import Record
 from stores.types import Entry
-from tests.services.conftest import everything, plant, plant_counter, soon
+from tests.services.conftest import delete_matching, everything, matching, plant, plant_counter, soon
 
 AUTH = b"\x05\x01\x02\x03\x04" + (7).to_bytes(8, "big")
 USERS = KeyFilter(match="user:*")
@@ -32,22 +32,22 @@ def filled(memory: Store) -> Store:
 
 
 def test_the_preview_counts_and_samples(filled: Store) -> None:
-    found = bulk.matching(filled, USERS)
+    found = matching(filled, USERS)
     assert (found.keys, found.exact, found.bytes, len(found.samples)) == (900, True, 900 * (8 + 9), 20)
     assert {row.entry.key[5:6] for row in found.samples} == {b"%d" % digit for digit in range(9)}, "spread over all of them"
-    nobody = bulk.matching(filled, KeyFilter(match="nobody*"))
+    nobody = matching(filled, KeyFilter(match="nobody*"))
     assert (nobody.keys, nobody.exact, nobody.bytes, nobody.samples) == (0, True, 0, ())
 
 
 def test_a_run_deletes_its_keys_and_can_be_undone(filled: Store, actor: Actor) -> None:
     before = everything(filled)
     seen: list[int] = []
-    run = bulk.delete_matching(actor, filled, USERS, lambda run: seen.append(run.scanned))
+    run = delete_matching(actor, filled, USERS, lambda run: seen.append(run.scanned))
     assert (run.state, run.action, run.values, run.scanned, run.bytes) == (RunState.DONE, RunAction.BULK, 900, 900, 900 * 17)
     assert seen == sorted(seen)
     assert (seen[0] < 900, seen[-1]) == (True, 900)
     assert set(everything(filled)) == {AUTH, b"other"}
-    assert bulk.delete_matching(actor, filled, KeyFilter(class_slug="rate-auth")).counters == 1
+    assert delete_matching(actor, filled, KeyFilter(class_slug="rate-auth")).counters == 1
     ids = list(TrashEntry.objects.values_list("pk", flat=True))
     assert {outcome.state for outcome in trash.restore_many(actor, ids)} == {"restored"}
     assert everything(filled) == before
@@ -62,7 +62,7 @@ def test_a_key_that_changes_in_between_is_left(filled: Store, actor: Actor, monk
         return real(self, seen)
 
     monkeypatch.setattr(MemoryBackend, "delete_each", interrupted)
-    run = bulk.delete_matching(actor, filled, USERS)
+    run = delete_matching(actor, filled, USERS)
     assert (run.state, run.values, Record.of(run).kept) == (RunState.DONE, 899, 1)
     assert everything(filled)[b"user:500"].value == b"theirs"
     assert b"user:500".hex() in str(run.log)
@@ -78,7 +78,7 @@ def test_an_outage_ends_the_run_and_says_what_was_done(filled: Store, actor: Act
         return real(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MemoryBackend, "scan", breaking)
-    run = bulk.delete_matching(actor, filled, USERS)
+    run = delete_matching(actor, filled, USERS)
     monkeypatch.undo()
     assert (run.state, run.error, run.active_key) == (RunState.FAILED, "Gone.", None)
     assert 0 < run.values < 900
@@ -89,11 +89,11 @@ def test_an_outage_ends_the_run_and_says_what_was_done(filled: Store, actor: Act
 def test_refusals_come_before_anything_is_touched(filled: Store, actor: Actor) -> None:
     other = runs.create(actor, filled, RunAction.BULK)
     with pytest.raises(Busy):
-        bulk.delete_matching(actor, filled, USERS)
+        delete_matching(actor, filled, USERS)
     runs.request_cancel(actor, other)
     definitions.update_store(actor, filled, read_only=True)
     with pytest.raises(ReadOnly):
-        bulk.delete_matching(actor, filled, USERS)
+        delete_matching(actor, filled, USERS)
     assert len(everything(filled)) == 902
 
 

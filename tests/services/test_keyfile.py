@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 import redis
 
-from stores.errors import BadConfig, Forbidden, NotSupported, ReadOnly
+from stores.backends.memory import MemoryBackend
+from stores.errors import BadConfig, Forbidden, NotSupported, ReadOnly, StoreRefused
 from stores.models import Run, RunState, Store, TrashEntry
-from stores.services import bulk, bulk_undo, definitions, keyfile_import, keyfile_spool, runs
+from stores.services import bulk, bulk_undo, definitions, keyfile_import, keyfile_run, keyfile_spool, run_control, runs
 from stores.services.actor import Actor
 from stores.services.bulk_change import Clash
 from stores.services.bulk_export import export
@@ -281,6 +283,46 @@ def test_a_run_goes_on_where_it_stopped(second: Store, actor: Actor) -> None:
     assert ended is not None
     assert (ended.state, Record.of(ended).done, Record.of(ended).same, len(everything(second))) == (RunState.DONE, 300, 0, 300)
     assert TrashEntry.objects.filter(run=run).count() == 300
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+def test_a_run_that_ended_early_goes_on_with_its_file(
+    second: Store, actor: Actor, uploads: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    text = "".join(f'k{number},"v\n{number}"\n' for number in range(300))
+    shown = looked(actor, second, f"key,value\n{text}".encode())
+    run = keyfile_import.start(actor, second, keyfile_import.confirmed(second, shown.token, "300"), Pace.FAST)
+    real = MemoryBackend.put_each
+
+    def ending(self: MemoryBackend, wanted: Any) -> Any:
+        if how == "cancelled":
+            Run.objects.update(cancel_requested=True)
+        elif Run.objects.filter(scanned__gt=0).exists():
+            raise StoreRefused("Not today.")
+        return real(self, wanted)
+
+    monkeypatch.setattr(MemoryBackend, "put_each", ending)
+    ended = bulk.execute(run.pk)
+    monkeypatch.undo()
+    assert ended is not None
+    assert (ended.state, 0 < Record.of(ended).done < 300, run_control.can_go_on(ended)) == (how, True, True)
+    (file,) = uploads.glob("*")
+    kept = file.read_bytes()
+    day = time.time() - keyfile_spool.KEPT_SECONDS
+    os.utime(file, (day, day))
+    bulk._closed(ended, actor)
+    assert keyfile_run.remove_old_files() == 0, "kept for a day from its end"
+    file.unlink()
+    assert not run_control.can_go_on(ended)
+    with pytest.raises(NotSupported, match="not here"):
+        run_control.go_on(actor, ended)
+    file.write_bytes(kept)
+    rest = bulk.execute(run_control.go_on(actor, ended).pk)
+    assert rest is not None
+    record = Record.of(rest)
+    assert (rest.state, record.done, record.same, record.undoable, len(everything(second))) == (RunState.DONE, 300, 0, 300, 300)
+    assert TrashEntry.objects.filter(run=run).count() == 300
+    assert not list(uploads.glob("*"))
 
 
 def test_refusals(second: Store, actor: Actor) -> None:

@@ -13,13 +13,14 @@ import redis
 
 from stores.errors import BadConfig, Conflict, NotSupported, StoreUnavailable
 from stores.models import Store, TrashEntry
-from stores.services import bulk, census, definitions, edit, purge, trash
+from stores.services import census, definitions, edit, purge, trash
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter, list_keys, read_key, stream_keys
 from stores.services.rows import json_row
 from stores.types import ANYTHING, Kind
 from tests.fixtures_path import FIXTURES, needs_fixtures
 from tests.servers.redis import RedisServer, single
+from tests.services.conftest import delete_matching
 
 WINDOW = (7).to_bytes(8, "big")
 AUTH = b"\x05" + bytes([203, 0, 113, 20]) + WINDOW
@@ -145,12 +146,12 @@ def test_a_filter_deletes_only_its_keys(store: Store, client: redis.Redis, actor
             pipe.set(b"\x05" + bytes([203, 0, 113, number]) + WINDOW, b"5", ex=500)
         pipe.set(b"us*er", b"x")
         pipe.execute()
-    run = bulk.delete_matching(actor, store, KeyFilter(match="user:*"))
+    run = delete_matching(actor, store, KeyFilter(match="user:*"))
     assert (run.state, run.removed) == ("done", 1500)
     assert client.dbsize() == 101
     assert TrashEntry.objects.filter(run=run).count() == 1500
-    assert bulk.delete_matching(actor, store, KeyFilter(match=r"us\*er")).removed == 1
-    assert bulk.delete_matching(actor, store, KeyFilter(class_slug="rate-auth", text="203.0.113.0/28")).counters == 16
+    assert delete_matching(actor, store, KeyFilter(match=r"us\*er")).removed == 1
+    assert delete_matching(actor, store, KeyFilter(class_slug="rate-auth", text="203.0.113.0/28")).counters == 16
 
 
 def test_nothing_is_purged_and_the_page_can_say_why(store: Store, actor: Actor) -> None:
@@ -203,7 +204,7 @@ def test_a_rare_class_is_answered_by_the_census_while_the_search_goes_on(
         pipe.execute()
     census.count(store, actor)
     monkeypatch.setattr("stores.services.browse.RARE_SECONDS", 0.0)
-    monkeypatch.setattr("stores.backends.redis_walk.STEP_KEYS", 5_000)
+    monkeypatch.setattr("stores.backends.redis_pages.STEP_KEYS", 5_000)
     wanted = KeyFilter(class_slug="token-revision")
     page = list_keys(store, wanted)
     assert (page.rows, page.out_of_time, page.complete) == ((), True, False)

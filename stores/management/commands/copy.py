@@ -7,13 +7,15 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from stores.management import dryrun
 from stores.management.base import DONE, REFUSED, Error, KvCommand, confirm
+from stores.management.progress import progress
 from stores.management.selection import add_filter, filter_of
 from stores.models import RunState, Store
 from stores.registry import find_store
 from stores.services import bulk
 from stores.services.bulk_change import Clash, Do, make_change, require_possible
-from stores.services.bulk_preview import Confirmed, Found, look
+from stores.services.bulk_preview import Confirmed, Preview, preview
 from stores.types import Pace
 
 
@@ -27,7 +29,8 @@ only what is missing.
   copy memstore cache --yes
 
 With --json: the receipt of the run: {"run", "store", "state", "error", "seconds", "change", "done", "same", "skipped", "kept",
-"failed", "undoable", "bytes", "checksum", "failures", ...}; with --dry-run {"store", "to", "dry_run", "matched", "bytes"}. Exit code 1
+"failed", "undoable", "bytes", "checksum", "failures", ...}; with --dry-run {"store", "to", "dry_run", "matched", "bytes",
+"seconds", "undoable"}. Exit code 1
 when a key was left for any reason but being there already."""
 
     def arguments(self, parser: CommandParser) -> None:
@@ -50,12 +53,14 @@ when a key was left for any reason but being there already."""
         do = Do.MOVE if options["move"] else Do.COPY
         change = make_change(do, wanted, time.time(), to=target.id, clash=Clash(options["conflicts"]))
         require_possible(store, change)
-        found = look(store, change, None)
+        pace, shown = Pace(options["pace"]), preview(store, change, None)
         if options["dry_run"]:
-            return self._counted(store, target, found, options)
-        verb = "Move" if options["move"] else "Copy"
-        confirm(f"{verb} {found.keys} keys of store {store.id} to {target.id}?", options["yes"])
-        run = bulk.run_in_foreground(self.actor, store, Confirmed(change, found.keys, True, found.bytes), Pace(options["pace"]))
+            return self._counted(store, target, shown, pace, options["json"])
+        verb, found = "Move" if options["move"] else "Copy", shown.found
+        promised = dryrun.promises(shown, pace)
+        confirm(f"{verb} {found.keys} keys of store {store.id} to {target.id}? {promised}", options["yes"])
+        wanted_as = Confirmed(change, found.keys, True, found.bytes)
+        run = bulk.run_in_foreground(self.actor, store, wanted_as, pace, None if options["json"] else progress(self.stderr))
         receipt = bulk.receipt(run)
         if options["json"]:
             self.json(receipt)
@@ -64,14 +69,19 @@ when a key was left for any reason but being there already."""
             self.line(f"{receipt['skipped']} skipped, {receipt['kept']} changed meanwhile, {receipt['failed']} failed.")
             for failure in receipt["failures"]:
                 self.stderr.write(f"{failure['key']}: {failure['reason']}")
+            if run.state != RunState.DONE:
+                self.line(f"Go on: run {run.pk} --go-on")
         if run.error:
             raise Error(run.error)
         left = receipt["kept"] + receipt["failed"]
         return DONE if run.state == RunState.DONE and not left else REFUSED
 
-    def _counted(self, store: Store, target: Store, found: Found, options: dict[str, Any]) -> int:
-        if options["json"]:
-            self.json({"store": store.id, "to": target.id, "dry_run": True, "matched": found.keys, "bytes": found.bytes})
+    def _counted(self, store: Store, target: Store, shown: Preview, pace: Pace, as_json: bool) -> int:
+        found = shown.found
+        if as_json:
+            counts = {"matched": found.keys, "bytes": found.bytes}
+            self.json({"store": store.id, "to": target.id, "dry_run": True, **counts, **dryrun.described(shown, pace)})
         else:
+            dryrun.show(self, shown, pace)
             self.line(f"{found.keys} keys, {found.bytes} bytes; {found.expired} of them have expired and would stay.")
         return DONE

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from stores.management import dryrun
 from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand, add_hex, confirm, key_of
-from stores.management.commands.keys import words
+from stores.management.progress import progress
 from stores.management.selection import add_filter, filter_of
 from stores.models import Run, RunState, Store
 from stores.registry import find_store
 from stores.services import bulk, edit
 from stores.services.browse import KeyFilter, read_key
+from stores.services.bulk_change import Do, make_change
+from stores.services.bulk_preview import Confirmed, preview
 from stores.services.bulk_record import Record
-from stores.types import ANYTHING
+from stores.types import ANYTHING, Pace
 
 
 class Command(KvCommand):
@@ -33,6 +37,7 @@ could not be deleted; "run" is the id for `restore --run`, null for keys by name
         parser.add_argument("keys", metavar="KEY", nargs="*")
         add_hex(parser)
         add_filter(parser)
+        parser.add_argument("--pace", choices=[pace.value for pace in Pace], default=Pace.NORMAL.value, help="how hard to press")
         parser.add_argument("--dry-run", action="store_true", help="count and show samples, change nothing")
         parser.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -60,15 +65,18 @@ could not be deleted; "run" is the id for `restore --run`, null for keys by name
         return DONE if deleted == len(keys) else REFUSED
 
     def _by_filter(self, store: Store, wanted: KeyFilter, options: dict[str, Any]) -> int:
-        found = bulk.matching(store, wanted)
+        change, pace = make_change(Do.DELETE, wanted, time.time()), Pace(options["pace"])
+        shown = preview(store, change, None)
+        found = shown.found
         if options["dry_run"] or not found.keys:
-            if not options["json"]:
-                for row in found.samples:
-                    self.line(words(row))
+            if not options["json"] and found.keys:
+                dryrun.show(self, shown, pace)
             self._report(options, store, matched=found.keys, size=found.bytes)
             return DONE
-        confirm(f"Delete {found.keys} keys ({found.bytes} bytes) of store {store.id}?", options["yes"])
-        run = bulk.delete_matching(self.actor, store, wanted)
+        size, promised = f"{found.bytes} bytes", dryrun.promises(shown, pace)
+        confirm(f"Delete {found.keys} keys ({size}) of store {store.id}? {promised}", options["yes"])
+        wanted_as = Confirmed(change, found.keys, True, found.bytes)
+        run = bulk.run_in_foreground(self.actor, store, wanted_as, pace, None if options["json"] else progress(self.stderr))
         record = Record.of(run)
         kept = record.kept + record.failed
         self._report(options, store, matched=record.done + record.same + kept, deleted=run.removed, kept=kept, size=run.bytes, run=run)

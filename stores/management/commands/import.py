@@ -12,6 +12,8 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand, confirm
+from stores.management.dryrun import undo_words
+from stores.management.progress import progress
 from stores.models import RunState
 from stores.registry import find_store
 from stores.services import bulk, keyfile_import, keyfile_spool
@@ -66,10 +68,11 @@ lines are wrong or keys could not be written."""
             if options["dry_run"] or shown.blocked:
                 return self._told(store.id, shown, options)
             found = shown.found
-            confirm(f"Write {found.rows} keys into store {store.id}?", options["yes"])
+            confirm(f"Write {found.rows} keys into store {store.id}? {undo_words(shown)}", options["yes"])
             wanted = keyfile_import.confirmed(store, shown.token, str(found.rows))
             stack.pop_all()
-        run = bulk.import_in_foreground(self.actor, store, wanted, Pace(options["pace"]))
+        shown_as = None if options["json"] else progress(self.stderr)
+        run = bulk.import_in_foreground(self.actor, store, wanted, Pace(options["pace"]), shown_as)
         receipt = bulk.receipt(run)
         if options["json"]:
             self.json(receipt)
@@ -79,6 +82,8 @@ lines are wrong or keys could not be written."""
             for failure in receipt["failures"]:
                 self.stderr.write(f"{failure['key']}: {failure['reason']}")
             self.line(f"Undo: restore {store.id} --run {run.pk}")
+            if run.state != RunState.DONE:
+                self.line(f"Go on: run {run.pk} --go-on")
         if run.error:
             raise Error(run.error)
         return DONE if run.state == RunState.DONE and not receipt["kept"] + receipt["failed"] else REFUSED

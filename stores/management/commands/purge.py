@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from stores.management.base import DONE, REFUSED, Error, KvCommand, usage
-from stores.models import Run, RunState, Store
+from stores.management.progress import progress
+from stores.models import RunState, Store
 from stores.registry import find_store
 from stores.services import purge
 from stores.services.durations import next_time
@@ -40,7 +40,7 @@ With --dry-run the same without "longest_ms", "id" null and "state" "dry-run", a
             until = next_time(options["until"]) if options["until"] else None
         if options["dry_run"]:
             return self._preview(store, options)
-        run = purge.run_in_foreground(self.actor, store, Pace(options["pace"]), None if options["json"] else self._progress(), until)
+        run = purge.run_in_foreground(self.actor, store, Pace(options["pace"]), None if options["json"] else progress(self.stderr), until)
         if options["json"]:
             self.json(purge.json_run(run))
         else:
@@ -66,16 +66,3 @@ With --dry-run the same without "longest_ms", "id" null and "state" "dry-run", a
         expired = shown.values + shown.counters + shown.locks
         self.line(f"{expired} of {shown.scanned} keys have expired; {shown.corrupt} malformed rows stay.")
         return DONE
-
-    def _progress(self) -> Any:
-        """A line on stderr every two seconds, for people who wait."""
-        last = time.monotonic()
-
-        def show(run: Run) -> None:
-            nonlocal last
-            if time.monotonic() - last >= 2:
-                last = time.monotonic()
-                share = "" if run.progress is None else f"{run.progress:.0%} "
-                self.stderr.write(f"{share}scanned {run.scanned}, removed {run.removed}")
-
-        return show
