@@ -38,6 +38,10 @@ class Text(str):
         form = TRANSLATOR.lookup(self.template, self.many, self.number)
         return form % {name: _shown(value) for name, value in self.values.items()} if self.values else form
 
+    def filled(self, **values: object) -> Text:
+        """The same sentence with these values in it, for one that was said before they were known."""
+        return Text(self.template, values, self.many, self.number)
+
     def __html__(self) -> str:
         """What templates print: the translated sentence, escaped."""
         return html.escape(self.translated())

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from stores.backends.base import Backend
 from stores.codecs.rows import HEADER, entry_from_rows, marker_row, split_row, value_row, with_expiry
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError, StoreUnavailable
+from stores.texts import say
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep, Kind
 
 LOWEST: Final = -(1 << 63)
@@ -191,7 +192,10 @@ class DataStoreBackend(Backend):
             answers[index] = before, new.entry(key)
             return new
 
-        self._change_each([key for key, _, _ in wanted], decided)
+        try:
+            self._change_each([key for key, _, _ in wanted], decided)
+        except Interrupted as error:
+            answers[error.done :] = [error] * (len(wanted) - error.done)
         return answers
 
     def _written(self, wanted: Sequence[tuple[bytes, Expected, Decide]]) -> list[Entry | StoreError]:
@@ -201,12 +205,20 @@ class DataStoreBackend(Backend):
     def _check_key(self, key: bytes) -> None:
         longest = self.capabilities.max_key
         if len(key) > longest:
-            raise BadConfig(f"The key has {len(key)} bytes; {self.LABEL} takes at most {longest}.", "Shorten the key.", "key")
+            raise BadConfig(
+                say("The key has %(count)s bytes; %(label)s takes at most %(longest)s.", count=len(key), label=self.LABEL, longest=longest),
+                say("Shorten the key."),
+                "key",
+            )
 
     def _check_value(self, value: bytes) -> None:
         largest = self.capabilities.max_value
         if len(value) > largest:
-            raise BadConfig(f"The value has {len(value)} bytes; this store takes at most {largest}.", "Shorten the value.", "value")
+            raise BadConfig(
+                say("The value has %(count)s bytes; this store takes at most %(largest)s.", count=len(value), largest=largest),
+                say("Shorten the value."),
+                "value",
+            )
 
 
 def check_expected(expect: Expected, current: Entry | None) -> None:
@@ -215,11 +227,11 @@ def check_expected(expect: Expected, current: Entry | None) -> None:
         return
     if expect is ABSENT:
         if current is not None:
-            raise Conflict("The key exists already.", current)
+            raise Conflict(say("The key exists already."), current)
         return
     assert isinstance(expect, Entry)
     if current is None:
-        raise Conflict("The key has been removed since it was read.")
+        raise Conflict(say("The key has been removed since it was read."))
     if current.etag != expect.etag:
         raise Conflict(current=current)
 
@@ -249,12 +261,12 @@ def _renewed(key: bytes, expires_at: int | None, old: Stored) -> Stored:
 def _exactly(entry: Entry, old: Stored) -> Stored:
     wanted = rows_of(entry)
     if wanted == NOTHING:
-        raise BadConfig("The entry has neither a row nor a number; there is nothing to write.")
+        raise BadConfig(say("The entry has neither a row nor a number; there is nothing to write."))
     return wanted
 
 
 def _no_such_key() -> KeyNotFound:
-    return KeyNotFound("There is no such key any more.", "It may have been deleted or purged; reload the list.")
+    return KeyNotFound(say("There is no such key any more."), say("It may have been deleted or purged; reload the list."))
 
 
 def _kept(expires_at: int | Keep | None, old: Stored) -> int | None:
@@ -267,4 +279,8 @@ def _marker(expires_at: int | None) -> bytes | None:
 
 def _check_number(number: int) -> None:
     if not LOWEST <= number <= HIGHEST:
-        raise BadConfig(f"{number} does not fit into a signed 64-bit number.", f"Stay between {LOWEST} and {HIGHEST}.", "number")
+        raise BadConfig(
+            say("%(number)s does not fit into a signed 64-bit number.", number=number),
+            say("Stay between %(lowest)s and %(highest)s.", lowest=LOWEST, highest=HIGHEST),
+            "number",
+        )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from stores.errors import BadConfig, NotSupported, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import joined, say
 
 API_VERSION: Final = 730
 UNCERTAIN: Final = frozenset({1021, 1031, 1039})
@@ -47,7 +48,7 @@ def client() -> Any:
         import fdb
     except ModuleNotFoundError:
         raise NotSupported(
-            "FoundationDB stores need the Python package foundationdb.", "Install it: pip install 'kvadmin[foundationdb]'"
+            say("FoundationDB stores need the Python package foundationdb."), say("Install it: pip install 'kvadmin[foundationdb]'")
         ) from None
     try:
         fdb.api_version(API_VERSION)
@@ -55,8 +56,8 @@ def client() -> Any:
         if type(error) is not Exception and not isinstance(error, RuntimeError | OSError):
             raise
         raise NotSupported(
-            f"FoundationDB's client library cannot be used: {error}",
-            "Install the package foundationdb-clients of the server's version (7.3) on this machine.",
+            say("FoundationDB's client library cannot be used: %(error)s", error=error),
+            say("Install the package foundationdb-clients of the server's version (7.3) on this machine."),
         ) from None
     return fdb
 
@@ -68,8 +69,8 @@ def database(options: Options) -> Any:
     with _lock:
         if _opened_by not in (0, os.getpid()):
             raise StoreUnavailable(
-                "This process was forked from one that had FoundationDB open and cannot use it.",
-                "Restart kvadmin's web and worker processes.",
+                say("This process was forked from one that had FoundationDB open and cannot use it."),
+                say("Restart kvadmin's web and worker processes."),
             )
         _opened_by = os.getpid()
         try:
@@ -111,32 +112,45 @@ def run(options: Options, work: Work[Result], *, changes: bool = False) -> Resul
 
 def translate(error: Any, options: Options, *, changes: bool = False) -> StoreError:
     """The client's error as one that says what to do."""
-    file = options.cluster_file or "the default cluster file"
+    file = options.cluster_file or say("the default cluster file")
     said = f"{_words(error)} ({error.code})"
     match error.code:
         case 1515:
-            return StoreRefused(f"There is no cluster file: {file}.", "Give the path of the server's fdb.cluster as cluster-file.")
+            return StoreRefused(
+                say("There is no cluster file: %(file)s.", file=file), say("Give the path of the server's fdb.cluster as cluster-file.")
+            )
         case 2104 | 1511 | 1513:
-            return StoreRefused(f"The cluster file cannot be used: {file}: {said}", "Copy the server's fdb.cluster, readable for kvadmin.")
+            return StoreRefused(
+                say("The cluster file cannot be used: %(file)s: %(said)s", file=file, said=said),
+                say("Copy the server's fdb.cluster, readable for kvadmin."),
+            )
         case 1031:
             return StoreUnavailable(
-                f"FoundationDB did not answer within {options.timeout_ms / 1000:g} s."
-                + (" It is not known whether the change was made." if changes else ""),
-                "Check that the cluster runs and that the cluster file names it" + ("; then look at the key again." if changes else "."),
+                joined(
+                    say("FoundationDB did not answer within %(seconds)s s.", seconds=f"{options.timeout_ms / 1000:g}"),
+                    say("It is not known whether the change was made.") if changes else "",
+                ),
+                say("Check that the cluster runs and that the cluster file names it; then look at the key again.")
+                if changes
+                else say("Check that the cluster runs and that the cluster file names it."),
             )
         case 1021 | 1039:
-            return StoreUnavailable(f"It is not known whether the change was made: {said}", "Look at the key again.")
+            return StoreUnavailable(say("It is not known whether the change was made: %(said)s", said=said), say("Look at the key again."))
         case 1020:
-            return StoreUnavailable("Others changed the same keys again and again.", "Try again.")
+            return StoreUnavailable(say("Others changed the same keys again and again."), say("Try again."))
         case 2101 | 2103:
-            return BadConfig("The value is too large for one transaction of FoundationDB (10 MB).", "Shorten it.", "value")
+            return BadConfig(say("The value is too large for one transaction of FoundationDB (10 MB)."), say("Shorten it."), "value")
         case 2102:
-            return BadConfig("The key is too long for FoundationDB (10,000 bytes).", "Shorten it.", "key")
+            return BadConfig(say("The key is too long for FoundationDB (10,000 bytes)."), say("Shorten it."), "key")
         case 1038:
-            return StoreRefused(f"The database is locked: {said}", "An administrator of the cluster has locked it; unlock it first.")
+            return StoreRefused(
+                say("The database is locked: %(said)s", said=said), say("An administrator of the cluster has locked it; unlock it first.")
+            )
         case 6000 | 6001:
-            return StoreRefused(f"FoundationDB refused the access: {said}", "Give this client the rights or the certificate it needs.")
-    return StoreUnavailable(f"FoundationDB: {said}", "Look at the cluster's status with fdbcli.")
+            return StoreRefused(
+                say("FoundationDB refused the access: %(said)s", said=said), say("Give this client the rights or the certificate it needs.")
+            )
+    return StoreUnavailable(say("FoundationDB: %(said)s", said=said), say("Look at the cluster's status with fdbcli."))
 
 
 def _words(error: Any) -> str:

@@ -20,6 +20,7 @@ from stores.backends.readonly import MemoryRows, ReadOnlyTable, Rows
 from stores.codecs.httplists import parse_options
 from stores.codecs.staticlookup import Typed
 from stores.errors import StoreError, StoreUnavailable
+from stores.texts import say
 from stores.types import ALL_KEYS, Check, CheckState, Clock, Cursor, Entry, FieldType, KeyRange, Page, Ping, SettingField
 
 TEST_SECONDS: Final = 5.0
@@ -153,4 +154,4 @@ class HttpBackend(ReadOnlyTable):
     def _require_copy(self) -> None:
         """An empty list and a list that was never fetched are two things."""
         if not self.fetched:
-            raise StoreUnavailable("The list has not been fetched yet.", "Fetch it now, or wait for the next refresh.")
+            raise StoreUnavailable(say("The list has not been fetched yet."), say("Fetch it now, or wait for the next refresh."))

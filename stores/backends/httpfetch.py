@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from stores.backends.httpwire import Limits, checked, exchange, shown
 from stores.codecs.httplists import HttpOptions, parse
 from stores.errors import StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 REDIRECTS: Final = 5
 PIECE: Final = 65_536
@@ -57,11 +58,17 @@ def fetch(options: HttpOptions, etag: str = "") -> Fetched:
             if response.status == 304 and etag:
                 return Fetched(None, False, 0, time.monotonic() - began, etag)
             if not 200 <= response.status < 300:
-                raise StoreRefused(f"{shown(parts)} answered {response.status} {response.reason}.", "Check the URL.")
+                raise StoreRefused(
+                    say("%(shown)s answered %(status)s %(reason)s.", shown=shown(parts), status=response.status, reason=response.reason),
+                    say("Check the URL."),
+                )
             body = _Body(response, options, parts)
             entries, cut = parse(body.pieces(), options)
             return Fetched(tuple(entries.items()), cut, body.read, time.monotonic() - began, response.getheader("ETag") or "")
-    raise StoreRefused(f"{shown(urlsplit(options.url))} redirects more than {REDIRECTS} times.", "Give the final URL.")
+    raise StoreRefused(
+        say("%(shown)s redirects more than %(redirects)s times.", shown=shown(urlsplit(options.url)), redirects=REDIRECTS),
+        say("Give the final URL."),
+    )
 
 
 def _login(url: str, parts: SplitResult) -> SplitResult | None:
@@ -123,9 +130,10 @@ class _Body:
             raise self._ended_early()
 
     def _ended_early(self) -> StoreError:
-        return StoreUnavailable(f"{self.shown} ended before all of it was sent.", "Try again.")
+        return StoreUnavailable(say("%(shown)s ended before all of it was sent.", shown=self.shown), say("Try again."))
 
     def _too_large(self, what: str) -> StoreError:
         return StoreRefused(
-            f"{self.shown} has more than {self.options.max_size} {what}.", "Raise limits.size if the list is meant to be that large."
+            say("%(shown)s has more than %(max_size)s %(what)s.", shown=self.shown, max_size=self.options.max_size, what=what),
+            say("Raise limits.size if the list is meant to be that large."),
         )

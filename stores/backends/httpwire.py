@@ -21,6 +21,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
 from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 USER_AGENT: Final = "kvadmin"
 
@@ -45,9 +46,9 @@ def checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadConfig("The URL cannot be read.", "Write https://host/path.", "url") from None
+        raise BadConfig(say("The URL cannot be read."), say("Write https://host/path."), "url") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadConfig("The URL, or where it redirects to, is not one of http or https.", "Write https://host/path.", "url")
+        raise BadConfig(say("The URL, or where it redirects to, is not one of http or https."), say("Write https://host/path."), "url")
     return parts
 
 
@@ -93,7 +94,10 @@ def exchange(
 
 def too_slow(parts: SplitResult, limits: Limits) -> StoreError:
     """The error of an exchange that took too long."""
-    return StoreUnavailable(f"{shown(parts)} was not read within {limits.seconds:g} s.", "Try later, or raise the timeout.")
+    return StoreUnavailable(
+        say("%(shown)s was not read within %(seconds)s s.", shown=shown(parts), seconds=f"{limits.seconds:g}"),
+        say("Try later, or raise the timeout."),
+    )
 
 
 def _target(parts: SplitResult) -> str:
@@ -138,13 +142,15 @@ def _addresses(parts: SplitResult, port: int, limits: Limits) -> list[str]:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise StoreUnavailable(f"The name {parts.hostname} is not known.", "Check the URL and this machine's name server.") from None
+        raise StoreUnavailable(
+            say("The name %(hostname)s is not known.", hostname=parts.hostname), say("Check the URL and this machine's name server.")
+        ) from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         why = forbidden(address, limits.allow_private)
         if why:
-            fix = "Give another URL." if limits.allow_private else limits.private_fix
-            raise StoreRefused(f"{parts.hostname} leads to {address}, {why}.", fix)
+            fix = say("Give another URL.") if limits.allow_private else limits.private_fix
+            raise StoreRefused(say("%(hostname)s leads to %(address)s, %(why)s.", hostname=parts.hostname, address=address, why=why), fix)
     return addresses
 
 
@@ -158,12 +164,12 @@ def forbidden(address: str, allow_private: bool) -> str:
     if inner is not None:
         return forbidden(str(inner), allow_private)
     if parsed.is_multicast or parsed.is_unspecified:
-        return "which is no address of a machine"
+        return say("which is no address of a machine")
     if allow_private or (parsed.is_global and not parsed.is_reserved):
         return ""
     if parsed.is_loopback:
-        return "an address of this machine"
-    return "an address of a link-local network" if parsed.is_link_local else "an address of a private network"
+        return say("an address of this machine")
+    return say("an address of a link-local network") if parsed.is_link_local else say("an address of a private network")
 
 
 def _inner(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
@@ -176,12 +182,16 @@ def _inner(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.
 
 def _translated(error: Exception, parts: SplitResult) -> StoreError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = f"The certificate of {parts.hostname} is not trusted: {error.verify_message}."
-        return StoreRefused(said, "Use a URL whose certificate is.")
+        said = say("The certificate of %(host)s is not trusted: %(reason)s.", host=parts.hostname, reason=error.verify_message)
+        return StoreRefused(said, say("Use a URL whose certificate is."))
     if isinstance(error, zlib.error):
-        return StoreRefused(f"{shown(parts)} is not packed with gzip.", "Switch gzipped off.")
+        return StoreRefused(say("%(shown)s is not packed with gzip.", shown=shown(parts)), say("Switch gzipped off."))
     if isinstance(error, ConnectionRefusedError):
-        return StoreUnavailable(f"{parts.netloc.rpartition('@')[2]} refuses connections.", "Check host and port.")
+        return StoreUnavailable(say("%(server)s refuses connections.", server=parts.netloc.rpartition("@")[2]), say("Check host and port."))
     if isinstance(error, TimeoutError):
-        return StoreUnavailable(f"{parts.netloc.rpartition('@')[2]} does not answer.", "Try later, or raise the timeout.")
-    return StoreUnavailable(f"{shown(parts)} could not be read: {type(error).__name__}.", "Try later.")
+        return StoreUnavailable(
+            say("%(server)s does not answer.", server=parts.netloc.rpartition("@")[2]), say("Try later, or raise the timeout.")
+        )
+    return StoreUnavailable(
+        say("%(shown)s could not be read: %(fault)s.", shown=shown(parts), fault=type(error).__name__), say("Try later.")
+    )

@@ -19,6 +19,7 @@ from stores.codecs.cursors import cursor_after
 from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, entry_from_rows
 from stores.codecs.sqltables import is_lookup_counter
 from stores.errors import BadConfig
+from stores.texts import say
 from stores.types import CensusRow, CensusSlice, Entry, Kind, PurgeSlice
 
 Pair = tuple[bytes, bytes]
@@ -83,7 +84,9 @@ def is_marker(row: bytes | None) -> bool:
 def require_own(owns: Owns, key: bytes, row: bytes | None, new: Stored) -> None:
     """Raise BadConfig where a number would be written under a key that another part of the server may use."""
     if new.number is not None and not owns(key, row):
-        raise BadConfig("Stalwart 0.10 keeps counters of its own under keys of this form.", "Use a key of text for a counter.", "key")
+        raise BadConfig(
+            say("Stalwart 0.10 keeps counters of its own under keys of this form."), say("Use a key of text for a counter."), "key"
+        )
 
 
 def merged_rows(values: Iterator[Pair], numbers: Iterator[Pair], owns: Owns = owns_all) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import pymysql
 from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 _NO_TABLE: Final = 1146
 RACES: Final = frozenset({1020, 1062, 1213})
@@ -85,10 +86,14 @@ def translate(error: Exception, config: ServerConfig, version: str, *, connected
     if broken(error):
         slow = "timed out" in text
         return StoreUnavailable(
-            f"{config.server} does not answer." if slow else f"The connection to {config.server} broke.",
-            "Check the server and try again; if this was a change, look first whether it was made.",
+            say("%(server)s does not answer.", server=config.server)
+            if slow
+            else say("The connection to %(server)s broke.", server=config.server),
+            say("Check the server and try again; if this was a change, look first whether it was made."),
         )
-    return StoreRefused(f"The server refuses ({code}): {text}.", "Check that the database is a store of Stalwart.")
+    return StoreRefused(
+        say("The server refuses (%(code)s): %(text)s.", code=code, text=text), say("Check that the database is a store of Stalwart.")
+    )
 
 
 def _not_connected(code: int, text: str, config: ServerConfig) -> StoreError:
@@ -102,7 +107,7 @@ def _not_connected(code: int, text: str, config: ServerConfig) -> StoreError:
         cause = re.search(r"\(\[Errno -?\d+\] ([^)]*)\)|\((timed out)\)", text)
         words = f": {cause[1] or cause[2]}" if cause else ""
         fix = "Check that the server runs, and host and port in the settings."
-        return StoreUnavailable(f"{config.server} cannot be reached{words}.", fix)
+        return StoreUnavailable(say("%(server)s cannot be reached%(words)s.", server=config.server, words=words), fix)
     return ConnectionRefused("Login", f"The server refuses the connection: {text}.", _LOGIN_FIX)
 
 

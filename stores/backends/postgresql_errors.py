@@ -11,12 +11,15 @@ from psycopg import errors
 from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 
 def translate(error: psycopg.Error, config: ServerConfig, version: str, *, connected: bool) -> StoreError:
     """The typed error of a driver's error; `connected` says whether it came from an open connection."""
     if isinstance(error, errors._WaitTimeout):
-        return StoreUnavailable(f"{config.server} does not answer.", "Check the network and the server; try again later.")
+        return StoreUnavailable(
+            say("%(server)s does not answer.", server=config.server), say("Check the network and the server; try again later.")
+        )
     if isinstance(error, errors.UndefinedTable):
         return missing_table(_named_table(error) or "m", version)
     known = _KNOWN.get(error.sqlstate or "")
@@ -27,10 +30,12 @@ def translate(error: psycopg.Error, config: ServerConfig, version: str, *, conne
         return _not_connected(config, str(error))
     if isinstance(error, psycopg.OperationalError):
         return StoreUnavailable(
-            f"The connection to {config.server} broke.",
-            "Check the server and try again; if this was a change, look first whether it was made.",
+            say("The connection to %(server)s broke.", server=config.server),
+            say("Check the server and try again; if this was a change, look first whether it was made."),
         )
-    return StoreRefused(f"PostgreSQL refuses: {_first_line(error)}.", "Check that the database is a store of Stalwart.")
+    return StoreRefused(
+        say("PostgreSQL refuses: %(first_line)s.", first_line=_first_line(error)), say("Check that the database is a store of Stalwart.")
+    )
 
 
 _Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly] | type[BadConfig], str, str]
@@ -80,10 +85,11 @@ def _not_connected(config: ServerConfig, text: str) -> StoreError:
     words = {"line": line, "user": config.user, "database": config.database, "server": config.server, "host": config.host}
     for pattern, message in _AWAY:
         if re.search(pattern, line):
-            return StoreUnavailable(message.format(**words), "Try again in a moment.")
+            return StoreUnavailable(message.format(**words), say("Try again in a moment."))
     if "FATAL" not in text and not re.search(r"certificate|SSL", line):
         return StoreUnavailable(
-            f"{config.server} cannot be reached: {line}.", "Check that the server runs, and host and port in the settings."
+            say("%(server)s cannot be reached: %(line)s.", server=config.server, line=line),
+            say("Check that the server runs, and host and port in the settings."),
         )
     for pattern, step, message, fix in _REFUSALS:
         if re.search(pattern, line):

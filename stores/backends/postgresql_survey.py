@@ -15,6 +15,7 @@ from stores.backends.sqlserver import READ_SECONDS
 from stores.backends.survey import Part, SurveyBackend, single
 from stores.codecs.rows import MARKER_HEADER
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import CensusGroup, CensusPlan, CensusSlice, Kind
 
 PAGES: Final = 256
@@ -47,7 +48,7 @@ class SurveyByPages(SurveyBackend):
         try:
             begin, end = int(part.start), int(part.end)
         except ValueError:
-            raise CursorLost("This position is not of this store.") from None
+            raise CursorLost(say("This position is not of this store.")) from None
         for start in range(begin, end, PAGES):
             until = min(start + PAGES, end)
             yield self._pages(plan, start, until)

@@ -18,6 +18,7 @@ from stores.backends.base import Backend, IsLock
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.staticlookup import Typed, as_text
 from stores.errors import NotSupported, ReadOnly
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
@@ -138,7 +139,7 @@ class ReadOnlyTable(Backend):
 
     def counter_get(self, key: bytes) -> int:
         """As Stalwart: not supported here."""
-        raise NotSupported(f"{self.LABEL} stores hold no counters.", "Use a data store or Redis for counters.")
+        raise NotSupported(say("%(label)s stores hold no counters.", label=self.LABEL), say("Use a data store or Redis for counters."))
 
     def _answer_to(self, key: bytes) -> Typed | None:
         try:

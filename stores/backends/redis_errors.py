@@ -12,6 +12,7 @@ from redis.sentinel import MasterNotFoundError
 
 from stores.backends.redis_settings import RedisConfig
 from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import Text, say
 
 DriverError: Final = (driver.RedisError, driver.RedisClusterException, OSError)
 """Everything the driver raises."""
@@ -89,7 +90,9 @@ def translate(error: BaseException, config: RedisConfig) -> StoreError:
         if test(cause):
             return make(cause, config)
     text = scrub(str(cause), config)
-    return StoreRefused(f"Redis at {config.where} answered: {text[:300]}", "Look into the server's log.")
+    return StoreRefused(
+        say("Redis at %(where)s answered: %(text)s", where=config.where, text=text[:300]), say("Look into the server's log.")
+    )
 
 
 @contextmanager
@@ -133,12 +136,12 @@ def _coded(*codes: str) -> Callable[[BaseException], bool]:
 Make = Callable[[BaseException, RedisConfig], StoreError]
 
 
-def _unavailable(message: str, fix: str) -> Make:
-    return lambda error, config: StoreUnavailable(message.format(where=config.where), fix)
+def _unavailable(message: Text, fix: Text) -> Make:
+    return lambda error, config: StoreUnavailable(message.filled(where=config.where), fix)
 
 
-def _refused(message: str, fix: str) -> Make:
-    return lambda error, config: StoreRefused(message.format(where=config.where), fix)
+def _refused(message: Text, fix: Text) -> Make:
+    return lambda error, config: StoreRefused(message.filled(where=config.where), fix)
 
 
 def _no_permission(error: BaseException, config: RedisConfig) -> StoreError:
@@ -147,28 +150,41 @@ def _no_permission(error: BaseException, config: RedisConfig) -> StoreError:
     named = _COMMAND.search(text)
     if named:
         return StoreRefused(
-            f"The Redis user {user} may not run {named[1].replace('|', ' ').upper()}.", f"Allow it: ACL SETUSER {user} +{named[1]}"
+            say("The Redis user %(user)s may not run %(value)s.", user=user, value=named[1].replace("|", " ").upper()),
+            say("Allow it: ACL SETUSER %(user)s +%(named)s", user=user, named=named[1]),
         )
     if "access" in text and "key" in text:
-        return StoreRefused(f"The Redis user {user} may not use this key.", f"Allow all keys: ACL SETUSER {user} ~*")
-    return StoreRefused(f"The Redis user {user} lacks a permission.", "The connection test lists the commands that are needed.")
+        return StoreRefused(
+            say("The Redis user %(user)s may not use this key.", user=user), say("Allow all keys: ACL SETUSER %(user)s ~*", user=user)
+        )
+    return StoreRefused(
+        say("The Redis user %(user)s lacks a permission.", user=user), say("The connection test lists the commands that are needed.")
+    )
 
 
 def _wrong_password(error: BaseException, config: RedisConfig) -> StoreError:
     if code_of(error) == "NOAUTH":
-        return StoreRefused(f"Redis at {config.where} asks for a password and none is set.", _password_fix(config))
+        return StoreRefused(say("Redis at %(where)s asks for a password and none is set.", where=config.where), _password_fix(config))
     if "without any password configured" in str(error) or "no password is set" in str(error):
-        return StoreRefused(f"Redis at {config.where} has no password, but one is set here.", "Remove the password from the settings.")
-    return StoreRefused(f"Redis at {config.where} refused user {_user(config)} or its password.", _password_fix(config))
+        return StoreRefused(
+            say("Redis at %(where)s has no password, but one is set here.", where=config.where),
+            say("Remove the password from the settings."),
+        )
+    return StoreRefused(
+        say("Redis at %(where)s refused user %(user)s or its password.", where=config.where, user=_user(config)), _password_fix(config)
+    )
 
 
 def _no_primary(error: BaseException, config: RedisConfig) -> StoreError:
     sentinels = ", ".join(map(str, config.addresses))
     if "AuthenticationError" in str(error):
-        return StoreRefused(f"The sentinels {sentinels} refused the user or password.", "Correct sentinelUsername and sentinelSecret.")
+        return StoreRefused(
+            say("The sentinels %(sentinels)s refused the user or password.", sentinels=sentinels),
+            say("Correct sentinelUsername and sentinelSecret."),
+        )
     return StoreUnavailable(
-        f"No sentinel of {sentinels} names a working primary for {config.service}.",
-        "Check serviceName and that the sentinels run; during a failover try again in a few seconds.",
+        say("No sentinel of %(sentinels)s names a working primary for %(service)s.", sentinels=sentinels, service=config.service),
+        say("Check serviceName and that the sentinels run; during a failover try again in a few seconds."),
     )
 
 
@@ -176,21 +192,25 @@ def _timeout(error: BaseException, config: RedisConfig) -> StoreError:
     connecting = "connecting" in str(error).lower()
     seconds = config.connect_seconds if connecting else config.read_seconds
     return StoreUnavailable(
-        f"Redis at {config.where} did not {'accept a connection' if connecting else 'answer'} within {seconds:g} s.",
-        "Check the network and whether the server is overloaded, then try again.",
+        say("Redis at %(where)s did not accept a connection within %(seconds)s s.", where=config.where, seconds=f"{seconds:g}")
+        if connecting
+        else say("Redis at %(where)s did not answer within %(seconds)s s.", where=config.where, seconds=f"{seconds:g}"),
+        say("Check the network and whether the server is overloaded, then try again."),
     )
 
 
 def _lost(error: BaseException, config: RedisConfig) -> StoreError:
-    return StoreUnavailable(f"The connection to Redis at {config.where} broke.", "Check that the server runs, then try again.")
+    return StoreUnavailable(
+        say("The connection to Redis at %(where)s broke.", where=config.where), say("Check that the server runs, then try again.")
+    )
 
 
 def _bad_certificate(error: BaseException, config: RedisConfig) -> StoreError:
     found = re.search(r"verify failed: ([^(\]]+)", str(error))
     reason = f": {found[1].strip()}" if found else ""
     return StoreRefused(
-        f"The TLS certificate of Redis at {config.where} was not accepted{reason}.",
-        "Give the authority that signed it as tls.ca-file, or end the URL in #insecure to accept any certificate.",
+        say("The TLS certificate of Redis at %(where)s was not accepted%(reason)s.", where=config.where, reason=reason),
+        say("Give the authority that signed it as tls.ca-file, or end the URL in #insecure to accept any certificate."),
     )
 
 
@@ -199,12 +219,11 @@ def _user(config: RedisConfig) -> str:
 
 
 def _password_fix(config: RedisConfig) -> str:
-    place = {
-        "single": "in the URL: redis://user:password@host:port",
-        "cluster": "in the settings user and password",
-        "sentinel": "in the settings authUsername and authSecret (sentinelUsername and sentinelSecret for the sentinels)",
-    }
-    return f"Put user and password {place[config.mode]}."
+    if config.mode == "single":
+        return say("Put user and password in the URL: redis://user:password@host:port.")
+    if config.mode == "cluster":
+        return say("Put user and password in the settings user and password.")
+    return say("Put them in the settings authUsername and authSecret (sentinelUsername and sentinelSecret for the sentinels).")
 
 
 _RULES: Final[Sequence[tuple[Callable[[BaseException], bool], Make]]] = (
@@ -216,64 +235,95 @@ _RULES: Final[Sequence[tuple[Callable[[BaseException], bool], Make]]] = (
     (
         _is(driver.ReadOnlyError),
         lambda error, config: ReadOnly(
-            f"Redis at {config.where} is a replica and takes no writes.", "Point urls at the primary, or use redis-type sentinel."
+            say("Redis at %(where)s is a replica and takes no writes.", where=config.where),
+            say("Point urls at the primary, or use redis-type sentinel."),
         ),
     ),
     (
         _coded("MISCONF"),
-        _refused("Redis at {where} cannot save to disk and therefore refuses writes.", "Free space or fix its data folder; see its log."),
+        _refused(
+            say("Redis at %(where)s cannot save to disk and therefore refuses writes."),
+            say("Free space or fix its data folder; see its log."),
+        ),
     ),
-    (_is(driver.OutOfMemoryError), _refused("Redis at {where} is full (maxmemory) and refuses writes.", "Raise maxmemory.")),
-    (_is(driver.BusyLoadingError), _unavailable("Redis at {where} is still loading its data.", "Try again in a moment.")),
-    (_coded("BUSY"), _unavailable("Redis at {where} is busy running a script.", "Try again in a moment.")),
-    (_coded("NOREPLICAS"), _refused("Redis at {where} has too few replicas and refuses writes.", "Check its replicas.")),
-    (_is(driver.MasterDownError), _unavailable("Redis at {where} is a replica that has lost its primary.", "Check the primary.")),
+    (_is(driver.OutOfMemoryError), _refused(say("Redis at %(where)s is full (maxmemory) and refuses writes."), say("Raise maxmemory."))),
+    (_is(driver.BusyLoadingError), _unavailable(say("Redis at %(where)s is still loading its data."), say("Try again in a moment."))),
+    (_coded("BUSY"), _unavailable(say("Redis at %(where)s is busy running a script."), say("Try again in a moment."))),
+    (_coded("NOREPLICAS"), _refused(say("Redis at %(where)s has too few replicas and refuses writes."), say("Check its replicas."))),
+    (
+        _is(driver.MasterDownError),
+        _unavailable(say("Redis at %(where)s is a replica that has lost its primary."), say("Check the primary.")),
+    ),
     (
         _is(driver.ClusterDownError, driver.SlotNotCoveredError),
-        _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),
+        _unavailable(say("Part of the cluster at %(where)s is down."), say("Wait for a failover or check its nodes: CLUSTER INFO.")),
     ),
     (
         _says(_DOWN_IN_SCRIPT),
-        _unavailable("Part of the cluster at {where} is down.", "Wait for a failover or check its nodes: CLUSTER INFO."),
+        _unavailable(say("Part of the cluster at %(where)s is down."), say("Wait for a failover or check its nodes: CLUSTER INFO.")),
     ),
-    (_is(driver.TryAgainError), _unavailable("The cluster at {where} is moving this key.", "Try again in a moment.")),
+    (_is(driver.TryAgainError), _unavailable(say("The cluster at %(where)s is moving this key."), say("Try again in a moment."))),
     (
         _is(driver.AskError),
         lambda error, config: (
-            StoreUnavailable(f"The cluster at {config.where} is moving this key.", "Try again in a moment.")
+            StoreUnavailable(say("The cluster at %(where)s is moving this key.", where=config.where), say("Try again in a moment."))
             if config.mode == "cluster"
-            else StoreRefused(f"Redis at {config.where} is part of a cluster.", "Set redis-type to cluster.")
+            else StoreRefused(say("Redis at %(where)s is part of a cluster.", where=config.where), say("Set redis-type to cluster."))
         ),
     ),
     (
         _says("cluster mode is not enabled", "cluster support disabled"),
-        _refused("Redis at {where} is not part of a cluster.", "Set redis-type to single."),
+        _refused(say("Redis at %(where)s is not part of a cluster."), say("Set redis-type to single.")),
     ),
-    (_says("db index is out of range"), _refused("Redis at {where} has no database of this number.", "Correct the end of the URL.")),
-    (_says("select is not allowed in cluster"), _refused("Redis at {where} is part of a cluster.", "Set redis-type to cluster.")),
+    (
+        _says("db index is out of range"),
+        _refused(say("Redis at %(where)s has no database of this number."), say("Correct the end of the URL.")),
+    ),
+    (
+        _says("select is not allowed in cluster"),
+        _refused(say("Redis at %(where)s is part of a cluster."), say("Set redis-type to cluster.")),
+    ),
     (
         _coded("DENIED"),
-        _refused("Redis at {where} runs in protected mode.", "Give it a password, or use an address it listens on locally."),
+        _refused(say("Redis at %(where)s runs in protected mode."), say("Give it a password, or use an address it listens on locally.")),
     ),
-    (_says("protected mode"), _refused("Redis at {where} runs in protected mode.", "Give it a password.")),
-    (_says("max number of clients"), _unavailable("Redis at {where} has no connection left (maxclients).", "Raise maxclients.")),
+    (_says("protected mode"), _refused(say("Redis at %(where)s runs in protected mode."), say("Give it a password."))),
+    (
+        _says("max number of clients"),
+        _unavailable(say("Redis at %(where)s has no connection left (maxclients)."), say("Raise maxclients.")),
+    ),
     (_says("certificate", "hostname mismatch"), _bad_certificate),
     (
         _says("name or service not known", "nodename nor servname", "temporary failure in name resolution", "no address associated"),
-        _unavailable("The host name of {where} cannot be resolved.", "Correct the host in urls or the name service."),
+        _unavailable(say("The host name of %(where)s cannot be resolved."), say("Correct the host in urls or the name service.")),
     ),
-    (_says("connection refused"), _unavailable("Redis at {where} refused the connection.", "Check that it runs and listens there.")),
-    (_says("no such file or directory"), _unavailable("There is no socket at {where}.", "Check the path and that the server runs.")),
-    (_says("permission denied"), _refused("The socket {where} may not be opened.", "Add kvadmin's user to the socket's group.")),
-    (_says("network is unreachable", "no route to host"), _unavailable("There is no way to {where}.", "Check the network.")),
+    (
+        _says("connection refused"),
+        _unavailable(say("Redis at %(where)s refused the connection."), say("Check that it runs and listens there.")),
+    ),
+    (
+        _says("no such file or directory"),
+        _unavailable(say("There is no socket at %(where)s."), say("Check the path and that the server runs.")),
+    ),
+    (
+        _says("permission denied"),
+        _refused(say("The socket %(where)s may not be opened."), say("Add kvadmin's user to the socket's group.")),
+    ),
+    (_says("network is unreachable", "no route to host"), _unavailable(say("There is no way to %(where)s."), say("Check the network."))),
     (
         _says("ssl", "tls", "wrong version number", "eof occurred in violation"),
-        _refused("TLS with Redis at {where} failed.", "Use redis:// if the server has no TLS there, rediss:// if it has."),
+        _refused(say("TLS with Redis at %(where)s failed."), say("Use redis:// if the server has no TLS there, rediss:// if it has.")),
     ),
     (_is(driver.TimeoutError), _timeout),
     (_is(TimeoutError), _timeout),
-    (_is(driver.MaxConnectionsError), _unavailable("All connections to Redis at {where} are in use.", "Try again in a moment.")),
+    (
+        _is(driver.MaxConnectionsError),
+        _unavailable(say("All connections to Redis at %(where)s are in use."), say("Try again in a moment.")),
+    ),
     (_is(driver.ConnectionError), _lost),
     (_is(OSError), _lost),
-    (_is(driver.RedisClusterException), _unavailable("The cluster at {where} cannot be reached.", "Check its nodes: CLUSTER NODES.")),
+    (
+        _is(driver.RedisClusterException),
+        _unavailable(say("The cluster at %(where)s cannot be reached."), say("Check its nodes: CLUSTER NODES.")),
+    ),
 )

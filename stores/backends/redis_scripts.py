@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError, ResponseError, WatchError
 from stores.backends.redis_errors import forbids_scripts, lacks_command, unnamed_in_script
 from stores.backends.redis_link import Link
 from stores.errors import StoreRefused, StoreUnavailable
+from stores.texts import say
 from stores.types import ABSENT, ANYTHING, Entry, Expected
 
 WATCH_SECONDS: Final = 5.0
@@ -275,7 +276,7 @@ def _watched(link: Link, change: Write) -> Answer:
             except WatchError:
                 continue
             return found if change.script is DELETE else Answer(Outcome.OK, value, int(expires))
-    raise StoreUnavailable("Others write this key all the time.", "Try again in a moment.")
+    raise StoreUnavailable(say("Others write this key all the time."), say("Try again in a moment."))
 
 
 def _look(pipe: Any, key: bytes) -> Answer:
@@ -354,6 +355,6 @@ _STEPS: Final[dict[Script, Callable[[Any, Write], None]]] = {
 
 def _neither_way() -> NoReturn:
     raise StoreRefused(
-        "kvadmin can change nothing here: scripts are forbidden and the server does not know PEXPIRETIME.",
-        "Allow EVAL and EVALSHA to the user, or use Redis 7 or Valkey.",
+        say("kvadmin can change nothing here: scripts are forbidden and the server does not know PEXPIRETIME."),
+        say("Allow EVAL and EVALSHA to the user, or use Redis 7 or Valkey."),
     )

@@ -8,6 +8,7 @@ import redis
 
 from stores.backends.redis_link import Link, pipelined
 from stores.errors import CursorLost, StoreRefused
+from stores.texts import say
 
 
 def server_name(server: Any) -> str:
@@ -34,13 +35,15 @@ def refuse_part(link: Link, client: redis.Redis, server: Any) -> None:
         return
     (info,) = link.run(lambda: pipelined(client, [("CLUSTER INFO",)]))
     if not isinstance(info, dict) or int(info.get("cluster_size", 0)) != 1:
-        raise StoreRefused(f"Redis at {link.config.where} is only one node of a cluster.", "Set redis-type to cluster.")
+        raise StoreRefused(
+            say("Redis at %(where)s is only one node of a cluster.", where=link.config.where), say("Set redis-type to cluster.")
+        )
 
 
 def same_server(before: str, now: str) -> str:
     """The run id to go on with. Raises CursorLost when the walk began on another server process."""
     if before not in ("", now):
         raise CursorLost(
-            "The Redis server has restarted or another one took over; its list begins anew.", "Start again from the first page."
+            say("The Redis server has restarted or another one took over; its list begins anew."), say("Start again from the first page.")
         )
     return now

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeVar
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from stores.errors import BadConfig
+from stores.texts import say
 from stores.types import FieldType, SettingField
 
 Mode = Literal["single", "cluster", "sentinel"]
@@ -257,7 +258,7 @@ def read_settings(settings: Mapping[str, str]) -> RedisConfig:
     addresses = _addresses(settings.get("urls", ""), mode)
     credentials = _credentials(settings, mode, addresses[0])
     if len({address.secure for address in addresses}) > 1:
-        raise BadConfig("urls mixes redis:// and rediss://.", "Use TLS for all servers or for none.", "urls")
+        raise BadConfig(say("urls mixes redis:// and rediss://."), say("Use TLS for all servers or for none."), "urls")
     for name in ("tls.ca-file", "tls.client-cert", "tls.client-key"):
         _check_file(name, settings.get(name, ""))
     return RedisConfig(
@@ -325,15 +326,17 @@ def _socket_address(parts: SplitResult, query: Mapping[str, str]) -> Address:
 def _addresses(text: str, mode: Mode) -> tuple[Address, ...]:
     urls = split_urls(text)
     if not urls:
-        raise BadConfig("urls is missing.", "Give the URL of the server, such as redis://127.0.0.1:6379.", "urls")
+        raise BadConfig(say("urls is missing."), say("Give the URL of the server, such as redis://127.0.0.1:6379."), "urls")
     if mode == "single":
         return (read_url(urls[0], mode),)
     found = tuple(read_url(url, mode) for url in urls)
     for address in found:
         if address.path:
-            raise BadConfig(f"urls: a {mode} is reached over TCP, not over a unix socket.", "Use redis://host:port.", "urls")
+            raise BadConfig(
+                say("urls: a %(mode)s is reached over TCP, not over a unix socket.", mode=mode), say("Use redis://host:port."), "urls"
+            )
         if address.db and mode == "cluster":
-            raise BadConfig("urls: a Redis Cluster has only database 0.", "Remove the number at the end of the URL.", "urls")
+            raise BadConfig(say("urls: a Redis Cluster has only database 0."), say("Remove the number at the end of the URL."), "urls")
     return tuple(replace(address, db=max(each.db for each in found)) for address in found)
 
 
@@ -357,7 +360,7 @@ def _database(text: str) -> int:
 
 
 def _bad_url(message: str) -> BadConfig:
-    return BadConfig(message, "Forms: redis://user:password@host:port/db, rediss://host:port, redis+unix:///path?db=0.", "urls")
+    return BadConfig(message, say("Forms: redis://user:password@host:port/db, rediss://host:port, redis+unix:///path?db=0."), "urls")
 
 
 def _choice(settings: Mapping[str, str], name: str, choices: Sequence[T], default: T) -> T:
@@ -366,7 +369,11 @@ def _choice(settings: Mapping[str, str], name: str, choices: Sequence[T], defaul
         if text == choice:
             return choice
     if text:
-        raise BadConfig(f'{name} cannot be "{text[:40]}".', f"Use one of {', '.join(choices)}.", name)
+        raise BadConfig(
+            say('%(name)s cannot be "%(text)s".', name=name, text=text[:40]),
+            say("Use one of %(choices)s.", choices=", ".join(choices)),
+            name,
+        )
     return default
 
 
@@ -377,7 +384,7 @@ def _seconds(name: str, text: str, default: float) -> float:
         return default
     match = re.fullmatch(r"([0-9]{1,9})\s*(d|h|m|s|ms|)", word)
     if match is None or int(match[1]) == 0:
-        raise BadConfig(f"{name} is not a duration.", "Write a number with d, h, m, s or ms, such as 10s.", name)
+        raise BadConfig(say("%(name)s is not a duration.", name=name), say("Write a number with d, h, m, s or ms, such as 10s."), name)
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -389,4 +396,8 @@ def _check_file(name: str, text: str) -> None:
         with Path(path).open("rb"):
             pass
     except OSError as error:
-        raise BadConfig(f"{name}: {path} cannot be read ({error.strerror}).", "Make it readable for kvadmin's user.", name) from None
+        raise BadConfig(
+            say("%(name)s: %(path)s cannot be read (%(reason)s).", name=name, path=path, reason=error.strerror),
+            say("Make it readable for kvadmin's user."),
+            name,
+        ) from None

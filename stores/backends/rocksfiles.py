@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from stores.errors import StoreRefused
+from stores.texts import say
 
 LOCK_FILE: Final = "LOCK"
 _LIVE_FILE: Final = re.compile(r"CURRENT|IDENTITY|MANIFEST-\d+|\d+\.(sst|log|blob)")
@@ -36,8 +37,8 @@ def inspect(path: Path) -> None:
         names = names_in(path)
     if "CURRENT" not in names:
         raise StoreRefused(
-            f"{path} is not a RocksDB database: it has no file CURRENT.",
-            "Give the folder of `store.<id>.path`; it appears when the mail server first starts.",
+            say("%(path)s is not a RocksDB database: it has no file CURRENT.", path=path),
+            say("Give the folder of `store.<id>.path`; it appears when the mail server first starts."),
         )
     with refused_by_system(path):
         os.close(os.open(path / "CURRENT", os.O_RDONLY))
@@ -56,17 +57,22 @@ def refused_by_system(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise StoreRefused(
-            f"There is no folder {path}.", "Check the path; kvadmin has to run on the mail server's own machine to read RocksDB."
+            say("There is no folder %(path)s.", path=path),
+            say("Check the path; kvadmin has to run on the mail server's own machine to read RocksDB."),
         ) from None
     except NotADirectoryError:
-        raise StoreRefused(f"{path} is a file, not the folder of a RocksDB database.", "Give the folder of `store.<id>.path`.") from None
+        raise StoreRefused(
+            say("%(path)s is a file, not the folder of a RocksDB database.", path=path), say("Give the folder of `store.<id>.path`.")
+        ) from None
     except PermissionError:
         raise StoreRefused(
-            f"{path} is not readable for the user {user_name(os.geteuid())}.",
-            f"Run kvadmin as {_owner_name(path)}, or let its group read the folder.",
+            say("%(path)s is not readable for the user %(user_name)s.", path=path, user_name=user_name(os.geteuid())),
+            say("Run kvadmin as %(owner_name)s, or let its group read the folder.", owner_name=_owner_name(path)),
         ) from None
     except OSError as error:
-        raise StoreRefused(f"{path} cannot be read: {error.strerror}.", "Check the disk and the path.") from None
+        raise StoreRefused(
+            say("%(path)s cannot be read: %(reason)s.", path=path, reason=error.strerror), say("Check the disk and the path.")
+        ) from None
 
 
 def engine_version(path: Path) -> str:
@@ -136,10 +142,17 @@ def held_by(process: int) -> str:
         name = Path(f"/proc/{process}/comm").read_text().strip() if process else ""
     except OSError:
         name = ""
-    who = f"process {process} ({name})" if name else f"process {process}" if process else "another process"
-    return (
-        f"RocksDB lets one process write, and {who} has this database open. Stop the mail server to edit or purge here, "
-        "or use the mail server's own purge."
+    who = (
+        say("process %(number)s (%(name)s)", number=process, name=name)
+        if name
+        else say("process %(number)s", number=process)
+        if process
+        else say("another process")
+    )
+    return say(
+        "RocksDB lets one process write, and %(who)s has this database open. Stop the mail server to edit or purge here, "
+        "or use the mail server's own purge.",
+        who=who,
     )
 
 
@@ -151,12 +164,14 @@ def why_not_writable(path: Path) -> str:
         return error.message
     owner = path.stat().st_uid
     if os.geteuid() not in (0, owner):
-        return (
-            f"The database belongs to the user {user_name(owner)}; files written by {user_name(os.geteuid())} could not be read "
-            f"by the mail server. Run kvadmin as {user_name(owner)}."
+        return say(
+            "The database belongs to the user %(owner)s; files written by %(here)s could not be read by the mail server. "
+            "Run kvadmin as %(owner)s.",
+            owner=user_name(owner),
+            here=user_name(os.geteuid()),
         )
     if not os.access(path, os.W_OK | os.X_OK):
-        return f"The folder {path} is read only."
+        return say("The folder %(path)s is read only.", path=path)
     return ""
 
 
@@ -184,9 +199,9 @@ def user_name(uid: int) -> str:
 
 def _owner_name(path: Path) -> str:
     try:
-        return f"its owner {user_name(path.stat().st_uid)}"
+        return say("its owner %(name)s", name=user_name(path.stat().st_uid))
     except OSError:
-        return "the owner of the folder"
+        return say("the owner of the folder")
 
 
 def work_folder() -> Path:
@@ -195,7 +210,10 @@ def work_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o077 or folder.is_symlink():
-        raise StoreRefused(f"{folder} belongs to somebody else or is open to others.", "Remove it, or set TMPDIR to a folder of your own.")
+        raise StoreRefused(
+            say("%(folder)s belongs to somebody else or is open to others.", folder=folder),
+            say("Remove it, or set TMPDIR to a folder of your own."),
+        )
     return folder
 
 

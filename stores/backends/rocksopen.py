@@ -16,6 +16,7 @@ from stores.backends.merging import Pair
 from stores.codecs.rocksoptions import options_text
 from stores.codecs.sqltables import SETTINGS, tables_of
 from stores.errors import ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 ATTEMPTS: Final = 8
 """How often to look again when the server removes a file between the look at its folder and the opening."""
@@ -40,7 +41,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except DbClosedError:
-        raise StoreUnavailable(f"The database {path} was closed meanwhile.", "Try again.") from None
+        raise StoreUnavailable(say("The database %(path)s was closed meanwhile.", path=path), say("Try again.")) from None
     except Exception as error:
         if type(error) is not Exception:
             raise
@@ -55,21 +56,33 @@ def _translate(path: Path, said: str) -> StoreError:
         return FileVanished(f"A file of the database {path} is missing: {said}", "Try again; if it stays away the database is damaged.")
     if "permission denied" in low:
         return StoreRefused(
-            f"Files of the database {path} are not readable for {rocksfiles.user_name(os.geteuid())}.",
-            "Run kvadmin as the mail server's user, or let its group read the folder.",
+            say(
+                "Files of the database %(path)s are not readable for %(user_name)s.",
+                path=path,
+                user_name=rocksfiles.user_name(os.geteuid()),
+            ),
+            say("Run kvadmin as the mail server's user, or let its group read the folder."),
         )
     if "no space left" in low:
-        return StoreUnavailable(f"The disk of {path} is full.", "Make room; nothing was written.")
+        return StoreUnavailable(say("The disk of %(path)s is full.", path=path), say("Make room; nothing was written."))
     if low.startswith("not implemented") or "newer version" in low or "unknown footer" in low or "unsupported" in low:
         return StoreRefused(
-            f"The database {path} was written by a newer RocksDB than this one can read: {said}",
-            "Update kvadmin's Python package rocksdict.",
+            say("The database %(path)s was written by a newer RocksDB than this one can read: %(said)s", path=path, said=said),
+            say("Update kvadmin's Python package rocksdict."),
         )
     if "merge operator" in low or "merge_operator" in low:
-        return StoreRefused(f"The walk over {path} ended early: {said}", "Report this; what was read so far is not complete.")
+        return StoreRefused(
+            say("The walk over %(path)s ended early: %(said)s", path=path, said=said),
+            say("Report this; what was read so far is not complete."),
+        )
     if low.startswith("corruption"):
-        return StoreRefused(f"The database {path} is damaged: {said}", "Restore it from a backup, or let the mail server repair it.")
-    return StoreUnavailable(f"RocksDB could not read {path}: {said}", "Look at the mail server's log and the disk.")
+        return StoreRefused(
+            say("The database %(path)s is damaged: %(said)s", path=path, said=said),
+            say("Restore it from a backup, or let the mail server repair it."),
+        )
+    return StoreUnavailable(
+        say("RocksDB could not read %(path)s: %(said)s", path=path, said=said), say("Look at the mail server's log and the disk.")
+    )
 
 
 class Tables:
@@ -141,8 +154,8 @@ def counter_family(path: Path, families: tuple[str, ...], version: str) -> str:
     missing = [name for name in (tables.values, wanted) if name not in families]
     if missing:
         raise StoreRefused(
-            f"The database {path} has no column family {' and '.join(missing)}.",
-            "Check the server's version: up to 0.10 the numbers are in `n`, later in `y`; other programs' databases have neither.",
+            say("The database %(path)s has no column family %(missing)s.", path=path, missing=" and ".join(missing)),
+            say("Check the server's version: up to 0.10 the numbers are in `n`, later in `y`; other programs' databases have neither."),
         )
     return wanted
 
@@ -223,7 +236,9 @@ class Secondary:
 
 
 def _never_still(path: Path) -> StoreUnavailable:
-    return StoreUnavailable(f"The files of {path} change faster than they can be read.", "Try again when the server is less busy.")
+    return StoreUnavailable(
+        say("The files of %(path)s change faster than they can be read.", path=path), say("Try again when the server is less busy.")
+    )
 
 
 class Writer:

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from stores import errors
 from stores.errors import StoreError, StoreUnavailable
+from stores.texts import say
 
 IDLE_SECONDS: Final = 300.0
 """How long a process stays unused. Files that the server deletes meanwhile keep their space on the disk."""
@@ -141,7 +142,8 @@ class Shared:
                 self._child = Child(self.path, self.version)
             except OSError as error:
                 raise StoreUnavailable(
-                    f"No process can be started: {error.strerror}.", "Look at this machine's memory and limits."
+                    say("No process can be started: %(reason)s.", reason=error.strerror),
+                    say("Look at this machine's memory and limits."),
                 ) from None
         return self._child
 
@@ -174,15 +176,17 @@ class Shared:
 
 def _slow(path: Path, seconds: float) -> StoreUnavailable:
     return StoreUnavailable(
-        f"RocksDB has not answered within {seconds:g} s for {path}.",
-        "It is reading the mail server's write-ahead log, or the disk is slow; try again in a moment.",
+        say("RocksDB has not answered within %(seconds)s s for %(path)s.", seconds=f"{seconds:g}", path=path),
+        say("It is reading the mail server's write-ahead log, or the disk is slow; try again in a moment."),
     )
 
 
 def _died(path: Path) -> StoreUnavailable:
     return StoreUnavailable(
-        f"The process that reads {path} has ended.",
-        "Try again; if this was a change, look first whether it was made. If it happens again look at kvadmin's log and at the memory.",
+        say("The process that reads %(path)s has ended.", path=path),
+        say(
+            "Try again; if this was a change, look first whether it was made. If it happens again look at kvadmin's log and at the memory."
+        ),
     )
 
 

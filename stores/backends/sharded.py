@@ -66,10 +66,12 @@ class ShardedBackend(Backend):
         self.members = tuple(member for member in members if isinstance(member, RedisBackend))
         self.ids = tuple(settings.get("stores", "").replace(",", " ").split())
         if not members:
-            raise BadConfig("stores is missing.", "Name the Redis stores, in Stalwart's order.", "stores")
+            raise BadConfig(say("stores is missing."), say("Name the Redis stores, in Stalwart's order."), "stores")
         for member in members:
             if not isinstance(member, RedisBackend):
-                raise BadConfig(f"A {member.LABEL} store cannot be a shard.", "Every member must be a redis store.", "stores")
+                raise BadConfig(
+                    say("A %(label)s store cannot be a shard.", label=member.LABEL), say("Every member must be a redis store."), "stores"
+                )
 
     def shard_of(self, key: bytes) -> RedisBackend:
         """The member that holds a key."""
@@ -225,7 +227,7 @@ class ShardedBackend(Backend):
             return 0, None
         text, _, inner = cursor.partition(".")
         if not (text.isascii() and text.isdigit() and int(text) < len(self.members)):
-            raise CursorLost("This page link is not of this store.", "Start again from the first page.")
+            raise CursorLost(say("This page link is not of this store."), say("Start again from the first page."))
         return int(text), Cursor(inner) if inner else None
 
     def _following(self, number: int, inner: Cursor | None) -> Cursor | None:

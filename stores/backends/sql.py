@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import repeat
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from stores.backends.base import IsLock
 from stores.backends.datastore import DataStoreBackend, Decide, Stored
@@ -27,8 +27,10 @@ from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.rows import HEADER, MARKER_HEADER, MARKER_SIZE, NEVER_NUMBER, split_row
 from stores.codecs.sqltables import SETTINGS, Dialect, guess_version, is_lookup_counter, tables_of
 from stores.errors import BadConfig, StoreUnavailable
+from stores.texts import say
 from stores.types import ALL_KEYS, CensusRow, CensusSlice, Check, Clock, Cursor, Entry, KeyRange, Kind, Pace, Page, PurgeSlice, prefix_end
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Params = Mapping[str, object]
 
@@ -36,6 +38,10 @@ NO_PARAMS: Final[Params] = MappingProxyType({})
 
 ATTEMPTS: Final = 10
 """How often a write is tried when other writers keep winning the race for a key."""
+LOCK_SECONDS: Final = 2.0
+"""How long a page waits for what another transaction holds."""
+WATCHED_SECONDS: Final = 30.0
+"""How long a run does, which can be stopped meanwhile."""
 
 EXPIRED_MARKER: Final = "(substr(m.v, 1, 8) = :zero AND length(m.v) >= 16 AND substr(m.v, 9, 8) <= :now)"
 EXPIRED: Final = (
@@ -69,6 +75,10 @@ class LostRace(StoreUnavailable):
 
     def __init__(self) -> None:
         super().__init__("Another writer got there first.", "Try again in a moment.")
+
+
+class LockHeld(StoreUnavailable):
+    """Another transaction holds what a statement wants; nothing is written. The backend tries again for a while."""
 
 
 class SQLBackend(DataStoreBackend):
@@ -227,18 +237,37 @@ class SQLBackend(DataStoreBackend):
 
     def _change(self, key: bytes, decide: Decide) -> None:
         """Lock both rows, decide, write the difference, commit; again from the start after a lost race or a deadlock."""
-        for attempt in range(ATTEMPTS):
+
+        def change() -> None:
+            with self._transaction() as execute:
+                seen = self._locked(execute, key)
+                new = decide(seen)
+                self._require_own(key, seen, new)
+                self._store(execute, self.tables.values, key, seen.row, new.row)
+                self._store(execute, self.tables.counters, key, seen.number, new.number)
+
+        self._again(change, say("Other writers keep changing this key."))
+
+    def _again(self, act: Callable[[], T], busy: str = "") -> T:
+        """Do it, and do it anew after a lost race, or for a while when a lock is in the way; between two tries nothing is held.
+
+        Raises StoreUnavailable, with `busy` for its words after too many races, and Interrupted when whoever watches wants that.
+        """
+        until = time.monotonic() + (WATCHED_SECONDS if self.on_wait else LOCK_SECONDS)
+        races = 0
+        while True:
             try:
-                with self._transaction() as execute:
-                    seen = self._locked(execute, key)
-                    new = decide(seen)
-                    self._require_own(key, seen, new)
-                    self._store(execute, self.tables.values, key, seen.row, new.row)
-                    self._store(execute, self.tables.counters, key, seen.number, new.number)
-                return
+                return act()
             except LostRace:
-                time.sleep(random.uniform(0.002, 0.01) * (attempt + 1))  # noqa: S311 - a pause, no secret
-        raise StoreUnavailable("Other writers keep changing this key.", "Try again in a moment.")
+                races += 1
+                if races == ATTEMPTS:
+                    raise StoreUnavailable(busy or say("Other writers keep changing these keys."), say("Try again in a moment.")) from None
+                time.sleep(random.uniform(0.002, 0.01) * races)  # noqa: S311 - a pause, no secret
+            except LockHeld:
+                if self.on_wait is not None:
+                    self.on_wait()
+                if time.monotonic() >= until:
+                    raise
 
     def _locked(self, execute: Execute, key: bytes) -> Stored:
         found = [
@@ -251,8 +280,10 @@ class SQLBackend(DataStoreBackend):
     def _require_own(self, key: bytes, seen: Stored, new: Stored) -> None:
         if self.tables.shared and new.number is not None and not is_lookup_counter(key) and not _is_marker(seen.row):
             raise BadConfig(
-                f"Stalwart 0.10 keeps counters of its own under keys of this form in table {self.tables.counters}.",
-                "Use a key of text for a counter.",
+                say(
+                    "Stalwart 0.10 keeps counters of its own under keys of this form in table %(counters)s.", counters=self.tables.counters
+                ),
+                say("Use a key of text for a counter."),
                 "key",
             )
 

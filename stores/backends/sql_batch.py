@@ -5,15 +5,14 @@ The number of keys follows a time budget, so that the mail server's writers wait
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from stores.backends.datastore import NOTHING, DecideEach, Stored
 from stores.backends.pacing import Feedback
-from stores.backends.sql import ATTEMPTS, Execute, LostRace, SQLBackend, as_key, as_number, as_row
-from stores.errors import StoreUnavailable
+from stores.backends.sql import Execute, SQLBackend, as_key, as_number, as_row
+from stores.errors import Interrupted
 from stores.types import Entry
 
 BUDGET: Final = 0.02
@@ -48,27 +47,29 @@ class BatchBackend(SQLBackend):
         first = 0
         while first < len(keys):
             indexes = range(first, min(first + pace.size, len(keys)))
-            seconds = self._change_batch(keys, indexes, decide)
+            try:
+                seconds = self._change_batch(keys, indexes, decide)
+            except Interrupted:
+                raise Interrupted(first) from None
             if len(indexes) == pace.size:
                 pace.took(seconds)
             first = indexes.stop
 
     def _change_batch(self, keys: Sequence[bytes], indexes: range, decide: DecideEach) -> float:
         """One transaction; answers the seconds for which it held its locks."""
-        for attempt in range(ATTEMPTS):
-            try:
-                with self._transaction() as execute:
-                    began = time.monotonic()
-                    seen = self._locked_each(execute, sorted({keys[index] for index in indexes}))
-                    wanted = dict(seen)
-                    for index in indexes:
-                        key = keys[index]
-                        wanted[key] = decide(index, wanted.get(key, NOTHING))
-                    self._store_each(execute, seen, wanted)
-                return time.monotonic() - began
-            except LostRace:
-                time.sleep(random.uniform(0.002, 0.01) * (attempt + 1))  # noqa: S311 - a pause, no secret
-        raise StoreUnavailable("Other writers keep changing these keys.", "Try again in a moment.")
+
+        def change() -> float:
+            with self._transaction() as execute:
+                began = time.monotonic()
+                seen = self._locked_each(execute, sorted({keys[index] for index in indexes}))
+                wanted = dict(seen)
+                for index in indexes:
+                    key = keys[index]
+                    wanted[key] = decide(index, wanted.get(key, NOTHING))
+                self._store_each(execute, seen, wanted)
+            return time.monotonic() - began
+
+        return self._again(change)
 
     def _locked_each(self, execute: Execute, keys: Sequence[bytes]) -> dict[bytes, Stored]:
         values, numbers = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stores.backends import replication
 from stores.backends.sqlserver import ConnectionRefused
 from stores.errors import StoreError, StoreRefused
+from stores.texts import say
 from stores.types import Check, CheckState
 
 if TYPE_CHECKING:
@@ -19,17 +20,22 @@ CLOCK_SECONDS: Final = 2.0
 
 def missing_table(table: str, version: str) -> StoreRefused:
     """The error for a database without one of the two tables."""
-    message = f"The database has no table {table}."
+    message = say("The database has no table %(table)s.", table=table)
     if version.startswith("0.16"):
         return StoreRefused(
             message,
-            "Stalwart 0.16 creates tables only in its data store: in a store lookup every look-up fails until somebody creates them. "
-            "Create them on the store's page or with store-create-tables, if this is the right database.",
+            say(
+                "Stalwart 0.16 creates tables only in its data store: in a store lookup every look-up fails until somebody creates them. "
+                "Create them on the store's page or with store-create-tables, if this is the right database."
+            ),
         )
     return StoreRefused(
         message,
-        "Stalwart creates its tables when it starts with this store; check that this is the right database, "
-        f"and the store's version (now {version or 'unknown'}; 0.10 keeps counters in n, later versions in y).",
+        say(
+            "Stalwart creates its tables when it starts with this store; check that this is the right database, "
+            "and the store's version (now %(version)s; 0.10 keeps counters in n, later versions in y).",
+            version=version or say("unknown"),
+        ),
     )
 
 

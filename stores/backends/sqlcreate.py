@@ -5,6 +5,7 @@ from __future__ import annotations
 from stores.backends.sql import SQLBackend
 from stores.codecs.sqltables import create_statements
 from stores.errors import StoreRefused
+from stores.texts import say
 
 
 def missing_tables(backend: SQLBackend) -> tuple[str, ...]:
@@ -32,8 +33,11 @@ def create_tables(backend: SQLBackend) -> tuple[str, ...]:
                 execute(statement)
         except StoreRefused as error:
             fix = f"Have somebody who may create tables run: {'; '.join(statements)};"
-            raise StoreRefused(f"The tables could not be created: {error.message}", fix) from None
+            raise StoreRefused(say("The tables could not be created: %(message)s", message=error.message), fix) from None
     left = missing_tables(backend)
     if left:
-        raise StoreRefused(f"The tables {' and '.join(left)} are still missing.", f"Run by hand: {'; '.join(statements)};")
+        raise StoreRefused(
+            say("The tables %(left)s are still missing.", left=" and ".join(left)),
+            say("Run by hand: %(statements)s;", statements="; ".join(statements)),
+        )
     return missing

@@ -4,7 +4,7 @@ Settings: `path`. The pool settings are Stalwart's; kvadmin opens one connection
 Capabilities: all of a data store; read only where kvadmin's user may not write the file.
 Differences from Stalwart: the file is never created and its journal mode never changed; a purge checkpoints the log
 whenever it passes 32 MB, because batches multiply it.
-Limits: keys of 1 MiB and values of 128 MiB; a statement waits 2 s for another writer, a step of a purge 10 s.
+Limits: keys of 1 MiB and values of 128 MiB; a page waits 2 s for another writer, a run 30 s or until it is stopped.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from urllib.parse import quote
 
 from stores.backends.sql import NO_PARAMS, Answer, Execute, Params, Row, before
 from stores.backends.sqlite_errors import translate
-from stores.backends.sqlite_purge import WAIT_SECONDS
+from stores.backends.sqlite_purge import WAIT_SLICE
 from stores.backends.sqlite_tidy import TidyFile
 from stores.errors import BadConfig, StoreError, StoreRefused
+from stores.texts import say
 from stores.types import Capabilities, Check, CheckState, FieldType, Ping, SettingField
 
 
@@ -54,7 +55,7 @@ class SQLiteBackend(TidyFile):
         """Where the database is. Raises BadConfig without the setting."""
         path = self.settings.get("path", "")
         if not path:
-            raise BadConfig("An SQLite store needs a path.", "Give the path of the database file.", "path")
+            raise BadConfig(say("An SQLite store needs a path."), say("Give the path of the database file."), "path")
         return Path(path).absolute()
 
     @property
@@ -131,6 +132,9 @@ class SQLiteBackend(TidyFile):
         return sum(int(self._query(f"SELECT count(*) FROM {table}")[0][0]) for table in (self.tables.values, self.tables.counters))
 
     def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
+        return self._again(lambda: self._rows(sql, params))
+
+    def _rows(self, sql: str, params: Params) -> list[Row]:
         with self._translated():
             return self._open().execute(sql, dict(params)).fetchall()
 
@@ -156,7 +160,7 @@ class SQLiteBackend(TidyFile):
             self._require_file(path)
             mode = "rw" if self.writable() else "ro"
             connection = sqlite3.connect(
-                f"file:{quote(str(path))}?mode={mode}", WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+                f"file:{quote(str(path))}?mode={mode}", WAIT_SLICE, isolation_level=None, check_same_thread=False, uri=True
             )
             try:
                 if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
@@ -173,14 +177,21 @@ class SQLiteBackend(TidyFile):
         try:
             if path.is_dir():
                 raise StoreRefused(
-                    f"{path} is a folder, not an SQLite database.", "Give the path of the database file; a RocksDB is a folder."
+                    say("%(path)s is a folder, not an SQLite database.", path=path),
+                    say("Give the path of the database file; a RocksDB is a folder."),
                 )
             if _missing(path):
-                raise StoreRefused(f"There is no file {path}.", "Check the path; kvadmin never creates the database of a server.")
+                raise StoreRefused(
+                    say("There is no file %(path)s.", path=path), say("Check the path; kvadmin never creates the database of a server.")
+                )
         except PermissionError:
-            raise StoreRefused(f"kvadmin's user may not look into {path.parent}.", "Let it read the folder and the file.") from None
+            raise StoreRefused(
+                say("kvadmin's user may not look into %(folder)s.", folder=path.parent), say("Let it read the folder and the file.")
+            ) from None
         if not _may(path, os.R_OK):
-            raise StoreRefused(f"kvadmin's user may not read {path}.", "Let it read the file, or run kvadmin as Stalwart's user.")
+            raise StoreRefused(
+                say("kvadmin's user may not read %(path)s.", path=path), say("Let it read the file, or run kvadmin as Stalwart's user.")
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,8 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from stores.backends.sql import LockHeld
 from stores.backends.sqlchecks import missing_table
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 
 _NO_LOG_FILES: Final = frozenset(
     {
@@ -29,22 +31,23 @@ def translate(error: sqlite3.Error, path: Path, version: str) -> StoreError:
         return missing_table(text.removeprefix(_NO_TABLE), version)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreUnavailable("The database is locked by another writer.", "Try again in a moment.")
+            return LockHeld(say("The database is locked by another writer."), say("Try again in a moment."))
         case sqlite3.SQLITE_READONLY:
-            return ReadOnly("The database file cannot be written.", "Let kvadmin's user write the file and its folder.")
+            return ReadOnly(say("The database file cannot be written."), say("Let kvadmin's user write the file and its folder."))
         case sqlite3.SQLITE_CANTOPEN:
             return StoreRefused(
-                f"SQLite cannot open {path}.",
-                "It needs its -wal and -shm files beside the database: let kvadmin's user write the folder, or start Stalwart first.",
+                say("SQLite cannot open %(path)s.", path=path),
+                say("It needs its -wal and -shm files beside the database: let kvadmin's user write the folder, or start Stalwart first."),
             )
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return StoreRefused(
-                f"{path} is not a sound SQLite database ({text}).", "Check the path, and the file with PRAGMA integrity_check."
+                say("%(path)s is not a sound SQLite database (%(text)s).", path=path, text=text),
+                say("Check the path, and the file with PRAGMA integrity_check."),
             )
         case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_NOMEM:
-            return BadConfig(f"SQLite takes no value of this size ({text}).", "Shorten the value.", "value")
+            return BadConfig(say("SQLite takes no value of this size (%(text)s).", text=text), say("Shorten the value."), "value")
         case sqlite3.SQLITE_FULL:
-            return StoreUnavailable("The disk of the database is full; nothing was written.", "Make room on it.")
+            return StoreUnavailable(say("The disk of the database is full; nothing was written."), say("Make room on it."))
         case sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(f"The database file cannot be read or written ({text}).", "Check the disk.")
-    return StoreRefused(f"SQLite refuses: {text}.", "Check that the file is a store of Stalwart.")
+            return StoreUnavailable(say("The database file cannot be read or written (%(text)s).", text=text), say("Check the disk."))
+    return StoreRefused(say("SQLite refuses: %(text)s.", text=text), say("Check that the file is a store of Stalwart."))

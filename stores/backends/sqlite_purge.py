@@ -34,11 +34,11 @@ from stores.backends.sql import (
 from stores.backends.sql_batch import BatchBackend
 from stores.codecs.rows import MARKER_HEADER
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import Pace, PurgeSlice
 
-WAIT_SECONDS: Final = 2.0
-"""How long a page waits for another writer."""
-PURGE_WAIT_SECONDS: Final = 10.0
+WAIT_SLICE: Final = 0.25
+"""Seconds that a statement waits for another writer at a time; between two tries a run sees whether it is to stop."""
 LOG_LIMIT: Final = 32 << 20
 """Bytes of write-ahead log at which a purge empties it."""
 COPY_AT: Final = 1 << 20
@@ -129,14 +129,21 @@ class PurgeByRowId(BatchBackend):
         params = {**moment(now), "begin": begin, "end": end}
         seen = self._query(_LOOK, params)
         self._leave_room()
-        try:
+
+        def delete() -> int:
             with self._purging() as execute:
-                numbers = self._delete(execute, params, len(_doomed(seen)))
+                return self._delete(execute, params, len(_doomed(seen)))
+
+        def look_and_delete() -> tuple[list[Row], int]:
+            with self._purging() as execute:
+                found = execute(_LOOK, params).rows
+                return found, self._delete(execute, params, len(_doomed(found)))
+
+        try:
+            numbers = self._again(delete)
         except _Differs:
             self._leave_room()
-            with self._purging() as execute:
-                seen = execute(_LOOK, params).rows
-                numbers = self._delete(execute, params, len(_doomed(seen)))
+            seen, numbers = self._again(look_and_delete)
         if scanned >= feedback.size // 2:
             feedback.took(self._held)
         return {"scanned": scanned, **_counts(seen, numbers, is_lock)}
@@ -150,19 +157,16 @@ class PurgeByRowId(BatchBackend):
 
     @contextmanager
     def _purging(self) -> Iterator[Execute]:
-        """A transaction that waits longer for its turn than a page does, and notes how long it held the lock."""
-        with self._translated():
-            self._open().execute(f"PRAGMA busy_timeout = {int(PURGE_WAIT_SECONDS * 1000)}")
-        began = time.monotonic()
+        """A transaction that notes how long it held the lock."""
+        began = None
         try:
             with self._transaction() as execute:
                 began = time.monotonic()
                 yield execute
         finally:
-            self._released = time.monotonic()
-            self._held = self._released - began
-            if self._connection is not None:
-                self._connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
+            if began is not None:
+                self._released = time.monotonic()
+                self._held = self._released - began
 
     def _leave_room(self) -> None:
         """Wait until writers had their turn since the last step."""
@@ -201,7 +205,7 @@ class PurgeByRowId(BatchBackend):
             try:
                 _copy_log(connection, empty=full)
             finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
+                connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SLICE * 1000)}")
         self._log = self._log_size()
 
     def _log_size(self) -> int:
@@ -261,5 +265,5 @@ def _row_after(position: str, schema: int, first: int) -> int:
     """Where to go on; `first` when the ids have changed since."""
     match = re.fullmatch(r"s(\d+):(-?\d+)", position)
     if match is None:
-        raise CursorLost("This position is not of an SQLite store.", "Start the purge again.")
+        raise CursorLost(say("This position is not of an SQLite store."), say("Start the purge again."))
     return int(match[2]) + 1 if int(match[1]) == schema else first

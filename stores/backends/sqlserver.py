@@ -12,6 +12,7 @@ from typing import Final
 
 from stores.codecs.options import seconds, switch, whole_number
 from stores.errors import BadConfig, StoreRefused
+from stores.texts import say
 from stores.types import Check, CheckState, FieldType, SettingField
 
 CONNECT_SECONDS: Final = 2.0
@@ -79,7 +80,11 @@ class ServerConfig:
                 _check_readable(name, settings[name])
         for name in ("host", "database") if host_required else ("database",):
             if not settings.get(name):
-                raise BadConfig(f"This store needs a {name}.", f"Give the {name} as in Stalwart's configuration.", name)
+                raise BadConfig(
+                    say("This store needs a %(name)s.", name=name),
+                    say("Give the %(name)s as in Stalwart's configuration.", name=name),
+                    name,
+                )
         wait = seconds("timeout", settings.get("timeout", ""), CONNECT_SECONDS) if timeout_connects else CONNECT_SECONDS
         return cls(
             settings.get("host", ""),
@@ -106,7 +111,11 @@ def _check_readable(name: str, path: str) -> None:
         with Path(path).open("rb"):
             pass
     except OSError as error:
-        raise BadConfig(f"{name}: {path} cannot be read ({error.strerror}).", "Make it readable for kvadmin's user.", name) from None
+        raise BadConfig(
+            say("%(name)s: %(path)s cannot be read (%(reason)s).", name=name, path=path, reason=error.strerror),
+            say("Make it readable for kvadmin's user."),
+            name,
+        ) from None
 
 
 _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem", "/etc/ssl/ca-bundle.pem")

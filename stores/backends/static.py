@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from stores.backends.readonly import MemoryRows, ReadOnlyTable
 from stores.codecs.staticlookup import StaticAnswer, StaticTable, Typed
 from stores.errors import BadConfig
+from stores.texts import say
 from stores.types import Check, CheckState, Clock, Ping
 
 
@@ -33,7 +34,7 @@ class StaticBackend(ReadOnlyTable):
         self.entries = tuple(entries)
         super().__init__(settings, MemoryRows(self.entries), version=version, clock=clock)
         if any(not key for key, _ in self.entries):
-            raise BadConfig("An entry has no key.", "Give every entry a key.", field="entries")
+            raise BadConfig(say("An entry has no key."), say("Give every entry a key."), field="entries")
         self._table = StaticTable(dict(self.entries).items(), version)
 
     def lookup(self, key: str) -> StaticAnswer | None:

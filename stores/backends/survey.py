@@ -16,6 +16,7 @@ from stores.backends.sql import NUMBER_SIZE, Row, as_key, as_row, before
 from stores.backends.sql_batch import BatchBackend
 from stores.codecs.rows import split_row
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import CensusGroup, CensusLink, CensusPair, CensusPlan, CensusRow, CensusSlice, Kind, prefix_end
 
 NUMBERS: Final = 20_000
@@ -37,7 +38,7 @@ class Part:
         """Raises CursorLost for what is no part."""
         pieces = text.split(":")
         if len(pieces) != 3 or pieces[0] not in ("m", "y"):
-            raise CursorLost("This position is not of this store.")
+            raise CursorLost(say("This position is not of this store."))
         return cls(*pieces)
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import Cursor, KeyRange
 
 _MARK = "k"
@@ -43,4 +44,4 @@ def start_after(cursor: str | None, keys: KeyRange) -> bytes:
 
 
 def _lost() -> CursorLost:
-    return CursorLost("This page link is not of this store.", "Start again from the first page.")
+    return CursorLost(say("This page link is not of this store."), say("Start again from the first page."))

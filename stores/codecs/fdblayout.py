@@ -15,6 +15,7 @@ from typing import Final
 
 from stores.codecs.sqltables import tables_of
 from stores.errors import BadConfig
+from stores.texts import say
 
 VALUES: Final = b"m"
 PIECE: Final = 100_000
@@ -48,7 +49,11 @@ def split(key: bytes, row: bytes) -> list[Pair]:
     """The pairs that make up a row. Raises BadConfig when it needs more pieces than there are suffixes."""
     pieces = [row[at : at + PIECE] for at in range(0, len(row), PIECE)] or [b""]
     if len(pieces) > LAST_SUFFIX + 2:
-        raise BadConfig(f"The value has {len(row)} bytes; FoundationDB takes at most {PIECE * (LAST_SUFFIX + 2)}.", "Shorten it.", "value")
+        raise BadConfig(
+            say("The value has %(count)s bytes; FoundationDB takes at most %(piece)s.", count=len(row), piece=PIECE * (LAST_SUFFIX + 2)),
+            say("Shorten it."),
+            "value",
+        )
     return list(zip((key, *piece_keys(key)), pieces, strict=False))
 
 
@@ -113,8 +118,12 @@ def changes(key: bytes, own: Iterable[bytes], row: bytes | None, read: Read) -> 
         for piece in (*needed, behind):
             if piece not in mine and read(piece) is not None:
                 raise BadConfig(
-                    f"A value of {len(row or b'')} bytes is stored in pieces, and {piece.hex()} among them is another key.",
-                    "Shorten the value to less than 100,000 bytes, or delete that key first.",
+                    say(
+                        "A value of %(count)s bytes is stored in pieces, and %(hex)s among them is another key.",
+                        count=len(row or b""),
+                        hex=piece.hex(),
+                    ),
+                    say("Shorten the value to less than 100,000 bytes, or delete that key first."),
                     "value",
                 )
     written = {piece for piece, _ in pairs}

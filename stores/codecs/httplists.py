@@ -15,6 +15,7 @@ from typing import Final
 
 from stores.codecs.options import seconds, switch, whole_number
 from stores.errors import BadConfig
+from stores.texts import say
 
 LONGEST_LINE: Final = 65_536
 """Bytes of a line that are kept; the rest of a longer one is dropped. Not the server's limit, which has none."""
@@ -51,12 +52,12 @@ def parse_options(settings: Mapping[str, str]) -> HttpOptions:
 
     url = get("url")
     if not url.lower().startswith(("http://", "https://")):
-        raise BadConfig("The URL of the list is missing, or not one of http or https.", "Write https://...", "url")
+        raise BadConfig(say("The URL of the list is missing, or not one of http or https."), say("Write https://..."), "url")
     form = get("format").lower()
     if form not in ("list", "csv"):
-        raise BadConfig("The format has to be list or csv.", "Choose one.", "format")
+        raise BadConfig(say("The format has to be list or csv."), say("Choose one."), "format")
     if form == "csv" and not get("index.key"):
-        raise BadConfig("A csv lookup needs the column of the key.", "Count columns from 0.", "index.key")
+        raise BadConfig(say("A csv lookup needs the column of the key."), say("Count columns from 0."), "index.key")
     separator = settings.get("separator", "")
     return HttpOptions(
         url=url,

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from stores.errors import BadConfig
+from stores.texts import say
 
 _DURATION: Final = re.compile(r"([0-9]{1,15}) ?(d|h|m|s|ms|)", re.ASCII)
 _SECONDS: Final = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "": 0.001}
@@ -15,7 +16,9 @@ def seconds(name: str, text: str, default: float) -> float:
     """Seconds of a duration such as `10s`; without a unit milliseconds. `default` when empty or 0. Raises BadConfig."""
     match = _DURATION.fullmatch(text.strip())
     if text.strip() and match is None:
-        raise BadConfig(f"{name} is not a duration: {text}", "Write digits and d, h, m, s or ms, such as 10s.", name)
+        raise BadConfig(
+            say("%(name)s is not a duration: %(text)s", name=name, text=text), say("Write digits and d, h, m, s or ms, such as 10s."), name
+        )
     return (int(match[1]) * _SECONDS[match[2]] if match else 0.0) or default
 
 
@@ -27,7 +30,7 @@ def switch(name: str, text: str, default: bool = False) -> bool:
     if word in ("false", "0", "no", "off"):
         return False
     if word:
-        raise BadConfig(f"{name} is neither true nor false: {text}", "Write true or false.", name)
+        raise BadConfig(say("%(name)s is neither true nor false: %(text)s", name=name, text=text), say("Write true or false."), name)
     return default
 
 
@@ -36,5 +39,9 @@ def whole_number(name: str, text: str, default: int, lowest: int, highest: int) 
     if not text.strip():
         return default
     if not text.strip().isascii() or not text.strip().isdigit() or not lowest <= int(text) <= highest:
-        raise BadConfig(f"{name} is not a number from {lowest} to {highest}: {text}", "Correct the number.", name)
+        raise BadConfig(
+            say("%(name)s is not a number from %(lowest)s to %(highest)s: %(text)s", name=name, lowest=lowest, highest=highest, text=text),
+            say("Correct the number."),
+            name,
+        )
     return int(text)

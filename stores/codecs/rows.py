@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from stores.errors import BadConfig, CorruptRow
+from stores.texts import say
 from stores.types import NEVER_HEADER, Entry, Kind
 
 HEADER: Final = 8
@@ -101,6 +102,8 @@ def _expiry(raw: bytes) -> int | None:
 def _checked(expires_at: int, lowest: int) -> bytes:
     if not lowest <= expires_at <= LAST_EXPIRY:
         raise BadConfig(
-            f"An expiry of {expires_at} cannot be stored.", "Give Unix seconds after 1970, or no expiry at all.", field="expires_at"
+            say("An expiry of %(expires_at)s cannot be stored.", expires_at=expires_at),
+            say("Give Unix seconds after 1970, or no expiry at all."),
+            field="expires_at",
         )
     return expires_at.to_bytes(HEADER, "big")

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from stores.errors import BadConfig
 from stores.models import AuditEntry
+from stores.texts import say
 
 WINDOW: Final = 50_000
 """Entries that one page looks at where no index leads to what is wanted; the next page goes on from there."""
@@ -142,7 +143,7 @@ def _number(cursor: str) -> int | None:
     if not cursor:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise BadConfig("This page link is not of the audit.", "Start again from the first page.", "cursor")
+        raise BadConfig(say("This page link is not of the audit."), say("Start again from the first page."), "cursor")
     return int(cursor)
 
 

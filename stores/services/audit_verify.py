@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from stores.errors import BadConfig, StoreUnavailable
 from stores.models import AuditCheck, AuditEntry, AuditHead
 from stores.services.audit_chain import GENESIS, linked, name_of, seal_key, sealed
+from stores.texts import say
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,9 @@ def request_check() -> None:
     try:
         signature(TASK, kwargs={"whole": True}).apply_async()
     except OperationalError:
-        raise StoreUnavailable("The queue of the background work does not answer.", "The schedule verifies the audit anyway.") from None
+        raise StoreUnavailable(
+            say("The queue of the background work does not answer."), say("The schedule verifies the audit anyway.")
+        ) from None
 
 
 def last_check() -> AuditCheck | None:
@@ -123,7 +126,9 @@ def _noted(text: str) -> tuple[int, str] | None:
         return None
     number, _, hashed = text.partition(":")
     if not (number.isascii() and number.isdigit() and len(number) < 19 and len(hashed) == 64):
-        raise BadConfig("That is no noted entry.", "Give it as audit-verify prints it: the number, a colon, 64 hex digits.", "known")
+        raise BadConfig(
+            say("That is no noted entry."), say("Give it as audit-verify prints it: the number, a colon, 64 hex digits."), "known"
+        )
     return int(number), hashed
 
 

@@ -17,6 +17,7 @@ from stores.backends.readonly import ReadOnlyTable
 from stores.errors import BadConfig, NotSupported
 from stores.models import Store
 from stores.registry import backend_class
+from stores.texts import say
 
 TASK: Final = "stores.tasks.scheduled_purge"
 PREFIX: Final = "purge "
@@ -36,7 +37,8 @@ def require_purges(type_name: str) -> None:
     """Raise NotSupported with the reason when stores of this type are never purged, or not supported."""
     if backend_class(type_name).purge in (Backend.purge, ReadOnlyTable.purge):
         raise NotSupported(
-            f"A {backend_class(type_name).LABEL} store expires its keys by itself or has none that expire.", "It needs no schedule."
+            say("A %(label)s store expires its keys by itself or has none that expire.", label=backend_class(type_name).LABEL),
+            say("It needs no schedule."),
         )
 
 

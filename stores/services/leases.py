@@ -14,6 +14,7 @@ from stores.errors import StoreError, StoreUnavailable, UnknownStore
 from stores.models import Run, RunState, Store
 from stores.services.run_curve import Curve
 from stores.services.runs import LOG_LINES, MAX_ATTEMPTS
+from stores.texts import say
 from stores.types import PurgeSlice
 
 SAVE_SECONDS: Final = 0.25
@@ -47,7 +48,7 @@ class Lease:
     def store(self) -> Store:
         """The run's store. Raises UnknownStore when its definition is gone."""
         if self.run.store is None:
-            raise UnknownStore(f"The definition of store {self.run.store_name} was deleted.")
+            raise UnknownStore(say("The definition of store %(store_name)s was deleted.", store_name=self.run.store_name))
         return self.run.store
 
     @property

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from stores.errors import BadConfig
+from stores.texts import say
 
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -30,9 +31,9 @@ def check_url(url: str) -> None:
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host or any(ord(char) < 33 for char in url):
-        raise BadConfig("That is no address of a webhook.", "Write https://host/path.", "webhook")
+        raise BadConfig(say("That is no address of a webhook."), say("Write https://host/path."), "webhook")
     if parts.username or parts.password:
-        raise BadConfig("A name and password in the address are not sent.", "Put a secret into the path or query.", "webhook")
+        raise BadConfig(say("A name and password in the address are not sent."), say("Put a secret into the path or query."), "webhook")
 
 
 def post(url: str, document: Mapping[str, Any]) -> None:

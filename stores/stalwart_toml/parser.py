@@ -15,6 +15,7 @@ from typing import Final
 
 from stores.errors import BadConfig
 from stores.stalwart_toml.document import Document, Fault, Setting
+from stores.texts import say
 
 MAX_CHARACTERS: Final = 4 << 20
 MAX_SETTINGS: Final = 200_000
@@ -52,8 +53,12 @@ def parse(text: str, *, repair: bool = False) -> Document:
     """
     if len(text) > MAX_CHARACTERS:
         raise BadConfig(
-            f"The file has {len(text):,} characters; configurations of up to {MAX_CHARACTERS:,} are read.",
-            "Import only the parts with stores and lookups.",
+            say(
+                "The file has %(count)s characters; configurations of up to %(max_characters)s are read.",
+                count=f"{len(text):,}",
+                max_characters=f"{MAX_CHARACTERS:,}",
+            ),
+            say("Import only the parts with stores and lookups."),
             "file",
         )
     return _Reader(text, repair).read()

@@ -14,6 +14,7 @@ from stores.stalwart_toml.plan import ImportPlan
 from stores.stalwart_toml.settings import plan_from_settings
 from stores.stalwart_toml.source import SourceLine, annotate
 from stores.stalwart_toml.variants import load
+from stores.texts import say
 
 
 def read(text: str, source: str, *, table: Mapping[str, str] | None = None, repair: bool = False) -> ImportPlan:
@@ -25,7 +26,7 @@ def read(text: str, source: str, *, table: Mapping[str, str] | None = None, repa
         return _read_json(load(text.lstrip("\ufeff")), source)
     document = parse(text, repair=repair)
     if not document.settings and not text.strip():
-        raise BadConfig("The file is empty.", "Give Stalwart's config.toml, or config.json from 0.16 on.", "file")
+        raise BadConfig(say("The file is empty."), say("Give Stalwart's config.toml, or config.json from 0.16 on."), "file")
     if table:
         document = merge_settings(document, table)
     return plan_from_settings(document, source)
@@ -64,7 +65,7 @@ def _read_json(data: Any, source: str) -> ImportPlan:
         settings = {name: Setting(value, from_database=True) for name, value in sorted(table.items())}
         return plan_from_settings(Document(settings), source, "settings")
     raise BadConfig(
-        "This JSON is no configuration of Stalwart.",
-        'Give a config.json with its "@type", exported objects, or the settings of a data store as names and texts.',
+        say("This JSON is no configuration of Stalwart."),
+        say('Give a config.json with its "@type", exported objects, or the settings of a data store as names and texts.'),
         "file",
     )

@@ -11,6 +11,7 @@ from stores.errors import BadConfig
 from stores.stalwart_toml.options import checked, duration_text, options_of
 from stores.stalwart_toml.parser import MAX_CHARACTERS
 from stores.stalwart_toml.plan import PlannedStore, Problem, Severity
+from stores.texts import say
 
 Json = Mapping[str, Any]
 
@@ -221,15 +222,27 @@ def _is_masked(name: str, raw: Any) -> bool:
 def load(text: str) -> Any:
     """Parsed JSON of bounded size and depth. Raises BadConfig(field="file") with line and column."""
     if len(text) > MAX_CHARACTERS:
-        raise BadConfig(f"The file has {len(text):,} characters; up to {MAX_CHARACTERS:,} are read.", "Export fewer objects.", "file")
+        raise BadConfig(
+            say(
+                "The file has %(count)s characters; up to %(max_characters)s are read.",
+                count=f"{len(text):,}",
+                max_characters=f"{MAX_CHARACTERS:,}",
+            ),
+            say("Export fewer objects."),
+            "file",
+        )
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise BadConfig(f"This is not valid JSON: {error.msg} in {place}.", "Give the file as Stalwart has it.", "file") from None
+        raise BadConfig(
+            say("This is not valid JSON: %(msg)s in %(place)s.", msg=error.msg, place=place),
+            say("Give the file as Stalwart has it."),
+            "file",
+        ) from None
     except (RecursionError, ValueError):
         raise BadConfig(
-            "This JSON is nested too deeply or holds too large a number.", "Give the file as Stalwart has it.", "file"
+            say("This JSON is nested too deeply or holds too large a number."), say("Give the file as Stalwart has it."), "file"
         ) from None
 
 
