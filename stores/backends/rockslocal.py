@@ -18,9 +18,12 @@ from rocksdict import ColumnFamily, Rdict, WriteBatch
 
 from stores.backends import rocksfiles
 from stores.backends.merging import Columns, Owns, Pair, Row, census_columns, expired_rows, merged_rows, owns_all, owns_some
+from stores.backends.packs import Step as Packed
+from stores.backends.packs import packed_walks
 from stores.backends.rocksopen import FileVanished, Secondary, Tables, Writer, counter_family, families_of, translated
 from stores.codecs.sqltables import tables_of
 from stores.errors import Busy, ReadOnly, StoreError, StoreUnavailable
+from stores.texts import say
 
 WAIT_SECONDS: Final = 3.0
 """How long a write waits for another process of kvadmin that has the database open."""
@@ -129,7 +132,7 @@ class LocalDatabase:
     def _held(self) -> Iterator[Writer]:
         """The open writer. After an error of the disk RocksDB takes no more writes: the next change opens it anew."""
         if not self._holders:
-            raise StoreUnavailable(f"The database {self.path} was closed meanwhile.", "Try again.")
+            raise StoreUnavailable(say("The database %(path)s was closed meanwhile.", path=self.path), say("Try again."))
         try:
             yield self._writer or self._open_writer()
         except StoreError:
@@ -186,13 +189,13 @@ class LocalDatabase:
 
     # the census
 
-    def census_begin(self, start: bytes) -> int:
-        """Begin a census; returns its number."""
+    def census_begin(self, start: bytes, packed: bool) -> int:
+        """Begin a census; returns its number. `packed`: rows come packed; not where numbers of others are among them (0.10)."""
         number = next(self._numbers)
-        self._walks[number] = _Census(self.reader(newest=True), start, self._owns)
+        self._walks[number] = _Census(self.reader(newest=True), start, self._owns, packed)
         return number
 
-    def census_next(self, number: int) -> Columns | None:
+    def census_next(self, number: int) -> Columns | Packed | None:
         """Its next slice, None after the last. Raises StoreError when the walk has ended too early."""
         return self._walks[number].next()
 
@@ -248,12 +251,14 @@ class LocalDatabase:
 class _Census:
     """A census on its way, one slice ahead."""
 
-    def __init__(self, tables: Tables, start: bytes, owns: Owns) -> None:
+    def __init__(self, tables: Tables, start: bytes, owns: Owns, packed: bool) -> None:
         self._tables, self._start = tables, start
         values, numbers = tables.items(tables.values, start), tables.keys(tables.numbers, start)
         expected = _estimate(tables.values) + _estimate(tables.numbers)
-        self._slices = census_columns(values, numbers, expected, self._ended, owns)
-        self._ahead: list[Columns | StoreError | None] = []
+        self._slices: Iterator[Columns | Packed] = (
+            packed_walks(values, numbers, expected, self._ended) if packed else census_columns(values, numbers, expected, self._ended, owns)
+        )
+        self._ahead: list[Columns | Packed | StoreError | None] = []
 
     def _ended(self, last_value: bytes | None, last_number: bytes | None) -> None:
         self._tables.require_end(self._tables.values, self._start if last_value is None else last_value)
@@ -266,7 +271,7 @@ class _Census:
             except StoreError as error:
                 self._ahead.append(error)
 
-    def next(self) -> Columns | None:
+    def next(self) -> Columns | Packed | None:
         self.read_ahead()
         found = self._ahead.pop()
         if isinstance(found, StoreError):
@@ -326,5 +331,5 @@ def _claim(path: Path) -> int:
         if descriptor is not None:
             return descriptor
         if time.monotonic() > until:
-            raise Busy("Another purge or edit of this database is under way.", "Wait until it is done, then try again.")
+            raise Busy(say("Another purge or edit of this database is under way."), say("Wait until it is done, then try again."))
         time.sleep(0.02)

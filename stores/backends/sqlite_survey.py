@@ -1,27 +1,27 @@
-"""The census of an SQLite file: rows as they lie there, to be counted by the client, which is faster here than grouping by the engine.
+"""The census of an SQLite file: rows as they lie there, joined by the engine into a few pieces of bytes that the client counts.
 
-Measured on a million keys: a row in key order costs four times one in physical order, and grouping sorts all rows in memory.
+Measured on a million keys: a row in key order costs four times one in physical order, grouping sorts all rows in memory, and rows that
+become objects of Python one by one cost twice what joined ones do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from operator import itemgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from stores.backends.sql import Row, as_key, before
+from stores.backends.sql import Row, as_row, before
 from stores.backends.sqlite_purge import PurgeByRowId
 from stores.backends.survey import Part, SurveyBackend, by_shape, single
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import CensusPlan, CensusSlice
 
-BLOCK: Final = 1000
-"""Rows at a time: more at once cost more, because they leave the processor's cache."""
+if TYPE_CHECKING:
+    from stores.backends.packcount import PackCounter
+
 STEP: Final = 10_000
-"""Row ids between two positions, where most of them are in use."""
-WHOLE: Final = 256
-"""Bytes up to which a row is read whole."""
+"""Rows that one statement joins."""
 
 
 class SurveyByRowId(SurveyBackend, PurgeByRowId):
@@ -35,52 +35,36 @@ class SurveyByRowId(SurveyBackend, PurgeByRowId):
         return [(str(start), str(end)) for start, end in zip(starts, [*starts[1:], last + 1], strict=True)]
 
     def _survey_rows(self, plan: CensusPlan, part: Part) -> Iterator[CensusSlice]:
-        """By row id from start to end; a row that is long comes by its first bytes."""
+        """By row id from start to end, in statements of a few milliseconds."""
+        from stores.backends.packcount import PackCounter
+
         try:
             start, end = int(part.start), int(part.end)
         except ValueError:
-            raise CursorLost("This position is not of this store.") from None
-        begin, dense = start, True
+            raise CursorLost(say("This position is not of this store.")) from None
+        counter, begin = PackCounter(plan), start
+        joinable = self._query("PRAGMA encoding")[0][0] == "UTF-8"
         while start < end:
-            until = min(start + STEP, end)
-            rows = 0
-            if dense:
-                for step in self._window(start, until):
-                    rows += len(step.block) + len(step.rows)
-                    yield step
-                dense = 4 * rows > until - start
-            else:
-                last, step = self._next_rows(start, end)
-                dense = last - start < 2 * STEP
-                until = last + 1
-                yield step
+            after = self._query(_AFTER.format(self.tables.values), {"start": start, "end": end, "step": STEP})
+            until = int(after[0][0]) if after else end
+            yield self._between(counter, start, until, joinable)
             start = until
             if start < end:
                 yield CensusSlice((), str(replace(part, start=str(start))), (start - begin) / (end - begin))
         yield CensusSlice((), "", 1.0)
 
-    def _window(self, start: int, until: int) -> Iterator[CensusSlice]:
-        """Rows whose ids are in a window, a block at a time."""
-        with self._translated():
-            rows = self._open().execute(
-                f"SELECT k, {_ROW} FROM {self.tables.values} WHERE rowid >= :start AND rowid < :until", {"start": start, "until": until}
-            )
-            while block := rows.fetchmany(BLOCK):
-                yield self._slice(block)
-
-    def _next_rows(self, start: int, end: int) -> tuple[int, CensusSlice]:
-        """The next block where ids are far apart, and the last id in it; the last of the part when there are no more."""
-        rows = self._query(
-            f"SELECT k, {_ROW}, rowid FROM {self.tables.values} WHERE rowid >= :start AND rowid < :end ORDER BY rowid LIMIT {BLOCK}",
-            {"start": start, "end": end},
-        )
-        return (rows[-1][2] if len(rows) == BLOCK else end - 1), self._slice([row[:2] for row in rows])
-
-    def _slice(self, block: list[Row]) -> CensusSlice:
-        if None not in map(_SECOND, block):
-            return CensusSlice((), "-", None, block=block)
-        long = self._heads_of([as_key(key) for key, row in block if row is None])
-        return CensusSlice(tuple(single(*row) for row in long), "-", None, block=[row for row in block if row[1] is not None])
+    def _between(self, counter: PackCounter, start: int, until: int, joinable: bool) -> CensusSlice:
+        """Rows of a stretch of row ids, joined by the engine; one by one where cells are not as the server writes them."""
+        window = {"start": start, "until": until}
+        if joinable:
+            ((count, codes, cells, long),) = self._query(_JOINED.format(self.tables.values), window)
+            if not count:
+                return CensusSlice((), "-")
+            pack = counter.joined(int(count), as_text(codes), as_row(cells) or b"", [int(size) for size in (long or "").split(",") if size])
+            if pack is not None:
+                return counter.rows(pack)
+        rows = self._query(_SINGLE.format(self.tables.values), window)
+        return CensusSlice(tuple(single(*row) for row in rows), "-")
 
     def _count_numbers(self, plan: CensusPlan, start: bytes, until: bytes | None) -> list[Row]:
         """Grouped by one number, which costs hardly more than counting; both tables by their key index alone."""
@@ -107,5 +91,22 @@ class SurveyByRowId(SurveyBackend, PurgeByRowId):
         return by_shape(rows)
 
 
-_SECOND: Final = itemgetter(1)
-_ROW: Final = f"CASE WHEN length(v) <= {WHOLE} THEN v END"
+_AFTER: Final = "SELECT rowid FROM {} WHERE rowid >= :start AND rowid < :end ORDER BY rowid LIMIT 1 OFFSET :step"
+_SIZE: Final = "min(length(v), 4095)"
+_JOINED: Final = (
+    f"SELECT count(*), CAST(group_concat(char(65536 + 4096 * length(k) + {_SIZE}), '') AS BLOB), "
+    "CAST(group_concat(substr(v, 1, 16) || k, '') AS BLOB), group_concat(CASE WHEN length(v) >= 4095 THEN length(v) END) "
+    "FROM {} WHERE rowid >= :start AND rowid < :until"
+)
+"""Both lengths of a row are one character, always of four bytes; head and key are joined as bytes. Half the time of reading rows."""
+_SINGLE: Final = (
+    "SELECT CAST(k AS BLOB), substr(CAST(v AS BLOB), 1, 16), length(CAST(v AS BLOB)) FROM {} WHERE rowid >= :start AND rowid < :until"
+)
+
+
+def as_text(codes: object) -> str:
+    """Characters of the engine; empty where they are none."""
+    try:
+        return (as_row(codes) or b"").decode()
+    except UnicodeDecodeError:
+        return ""

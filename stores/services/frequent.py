@@ -48,10 +48,9 @@ class Frequent:
     def _sink(self) -> None:
         if len(self._counts) <= _AT_MOST:
             return
-        kept = self._counts.most_common(_KEPT + 1)
-        sunk = kept[-1][1]
+        sunk = sorted(self._counts.values())[-1 - _KEPT]
         self.missed += sunk
-        self._counts = Counter({subject: count - sunk for subject, count in kept if count > sunk})
+        self._counts = Counter({subject: count - sunk for subject, count in self._counts.items() if count > sunk})
 
 
 class Largest:
