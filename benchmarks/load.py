@@ -59,7 +59,7 @@ PAGES: Final = (
 
 PART: Final = ", filled in"
 """Ends the name of parts that a page loads by itself once it is there: asked for as a browser does, and reported apart."""
-FILLED_IN: Final = re.compile(rb'hx-get="([^"]+)" hx-trigger="load')
+FILLED_IN: Final = re.compile(rb'hx-get="([^"]+)" hx-trigger="load(?: delay:([0-9]+)ms)?')
 MOST_PARTS: Final = 5
 """So many parts in a row; then the reader goes on to another page."""
 
@@ -140,7 +140,7 @@ class Crowd:
             self._note(name, took, problem, body)
             for _ in range(MOST_PARTS):
                 part = FILLED_IN.search(body)
-                if part is None or self.stop.is_set():
+                if part is None or self.stop.wait(int(part[2] or 0) / 1000):
                     break
                 took, problem, body = reader.get(html.unescape(part[1].decode()), part=True)
                 self._note(f"{name}{PART}", took, problem, body)

@@ -17,6 +17,7 @@ from stores.keyclasses import Meaning
 from stores.models import Store
 from stores.services import find as finding
 from stores.services.find import Found
+from stores.services.turns import turn
 from stores.views.common import page, show
 
 TEMPLATE = "stores/find.html"
@@ -49,11 +50,12 @@ def find(request: HttpRequest) -> HttpResponse:
     if not subject.strip():
         return show(request, TEMPLATE, context)
     try:
-        budget = finding.BUDGET_SECONDS if cursor else min(finding.BUDGET_SECONDS, FIRST_SECONDS)
-        found = finding.search(subject, cursor=cursor, budget_seconds=budget)
+        with turn(finding.BUDGET_SECONDS) as budget:
+            found = finding.search(subject, cursor=cursor, budget_seconds=budget if cursor else min(budget, FIRST_SECONDS))
     except BadConfig as error:
         return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
     context |= answer(found)
+    context["soon"] = bool(budget) or not cursor
     if context["more_url"] and (step := _step(request)) < STEPS_BY_ITSELF:
         context["auto_url"] = f"{context['more_url']}&step={step + 1}"
     return show(request, TEMPLATE, context, fragment="traces")

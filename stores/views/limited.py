@@ -15,12 +15,15 @@ from stores.registry import find_store, visible_stores
 from stores.services import limited as service
 from stores.services.limited import LimitedNow
 from stores.services.relief import Target
+from stores.services.turns import turn
 from stores.views.common import page, show
 
 TEMPLATE = "stores/limited.html"
 SHOWN = 200
 FIRST_SECONDS = 0.1
 """What the walk gets before the page is there."""
+LAST_TRY = "1" * 10
+"""So often the page asks again by itself, while the walks of others have their turn."""
 
 
 @require_safe
@@ -32,8 +35,10 @@ def limited(request: HttpRequest) -> HttpResponse:
     """
     slug, store_id, cursor = (request.GET.get(name, "") for name in ("class", "store", "cursor"))
     stores = [find_store(store_id)] if store_id else None
-    quick = not cursor and "whole" not in request.GET
-    found = service.limited(stores, slug, cursor, min(service.BUDGET_SECONDS, FIRST_SECONDS) if quick else service.BUDGET_SECONDS)
+    whole = request.GET.get("whole", "")
+    with turn(service.BUDGET_SECONDS) as budget:
+        found = service.limited(stores, slug, cursor, budget if cursor or whole else min(budget, FIRST_SECONDS))
+    again = found.next and not cursor and (not whole or (not budget and whole != LAST_TRY))
     query = {name: value for name, value in (("class", slug), ("store", store_id)) if value}
     context: dict[str, Any] = {
         "found": found,
@@ -46,7 +51,8 @@ def limited(request: HttpRequest) -> HttpResponse:
         "full": sum(window.full for window in found.windows),
         "scanned": sum(counted.scanned for counted in found.stores),
         "hidden": found.running - min(len(found.windows), SHOWN),
-        "whole_url": f"{reverse('stores:limited')}?{urlencode({**query, 'whole': 1})}" if quick and found.next else "",
+        "whole_url": f"{reverse('stores:limited')}?{urlencode({**query, 'whole': f'{whole}1'})}" if again else "",
+        "soon": not whole,
         "more_url": f"{reverse('stores:limited')}?{urlencode({**query, 'cursor': found.next})}" if found.next else "",
     }
     return show(request, TEMPLATE, context, fragment="windows")

@@ -78,7 +78,7 @@ def test_the_page_goes_on_by_itself_and_not_for_ever(client: Client, memory: Sto
         plant(memory, f"list/{number:05}".encode())
     response = client.get("/find/?q=needle")
     for step in range(1, STEPS_BY_ITSELF + 1):
-        found = re.search(r'hx-get="([^"]+)" hx-trigger="load"', response.content.decode())
+        found = re.search(r'hx-get="([^"]+)" hx-trigger="load', response.content.decode())
         assert found and found[1].endswith(f"&amp;step={step}")
         response = client.get(unescape(found[1]), headers={"HX-Request": "true"})
         page = response.content.decode()

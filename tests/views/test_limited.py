@@ -9,6 +9,8 @@ from django.test import Client
 
 from stores.models import Run, Store
 from stores.services import bulk
+from stores.services.turns import turn
+from stores.views.limited import LAST_TRY
 from tests.services.conftest import everything, new_memory, plant_counter, soon, stored
 from tests.services.test_limited import IP, window
 from tests.views.pages import assert_sound, text_of
@@ -112,3 +114,16 @@ def test_a_short_look_comes_first_and_the_page_asks_for_the_whole_one(
     assert found and "255.255.255.255" not in text_of(first)
     whole = client.get(found[1].replace("&amp;", "&"), headers={"HX-Request": "true"}).content.decode()
     assert "255.255.255.255" in whole and "hx-trigger" not in whole and "<html" not in whole and "601 running" in whole
+
+
+def test_while_another_page_walks_the_page_asks_again_later(client: Client, memory: Store) -> None:
+    for number in range(600):
+        window(memory, b"\x05" + number.to_bytes(4, "big"), 1)
+    with turn(1.0) as mine:
+        first = client.get("/limited/?whole=1").content.decode()
+        last = client.get(f"/limited/?whole={LAST_TRY}").content.decode()
+        searched = client.get("/find/?q=needle").content.decode()
+    assert mine == 1.0 and 'hx-trigger="load delay:1000ms"' in first and "whole=11" in first
+    assert "hx-trigger" not in last and "Look on" in last
+    assert 'hx-trigger="load"' in searched or "nothing is cut off" in searched
+    assert "600 running" in client.get("/limited/?whole=11").content.decode()
