@@ -39,6 +39,18 @@ class StoreUnavailable(StoreError):
     status = 503
 
 
+class Interrupted(StoreError):
+    """Whoever watches a store's work wanted it to stop while a lock was in the way. `done`: of several keys the first so many are dealt
+    with, the others are as they were."""
+
+    code = "interrupted"
+    status = 409
+
+    def __init__(self, done: int = 0) -> None:
+        super().__init__(say("Stopped while another program held a lock."))
+        self.done = done
+
+
 class StoreRefused(StoreError):
     """The store answered no (password, database, permission, missing table): fix the definition or the server."""
 

@@ -71,6 +71,9 @@ class Backend(ABC):
     TIDY_WHY: ClassVar[str] = ""
     """Why nothing has to be done about the space of removed keys."""
 
+    on_wait: Callable[[], None] | None = None
+    """Called at least once a second while another program's lock is in the way; raises Interrupted to end the wait."""
+
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
         """`settings` by Stalwart's option name, all text, macros already resolved. Opens nothing yet.
 
@@ -96,6 +99,10 @@ class Backend(ABC):
     def detect_version(self) -> str:
         """Stalwart's version as the layout of the store tells it ("0.10", "0.16"), empty when it does not."""
         return ""
+
+    def watch(self, on_wait: Callable[[], None] | None) -> None:
+        """Have locks that are in the way waited for longer, and somebody asked meanwhile whether to go on; None: as before."""
+        self.on_wait = on_wait
 
     def close(self) -> None:  # noqa: B027 - not every backend holds something
         """Give back connections and handles. Safe to call twice."""
@@ -244,6 +251,10 @@ class Backend(ABC):
     def census_parts(self, most: int = 1) -> list[str]:
         """Up to so many parts that a survey can count side by side; together they are the store. A quick look at its ends."""
         return ["*"]
+
+    def census_at_once(self) -> int:
+        """How many parts one process counts at once: engines count while Python waits, so two take about as long as the longer one."""
+        return 2
 
     def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
         """A part of a census the cheapest way this store has; without a plan row by row.

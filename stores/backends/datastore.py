@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from stores.backends.base import Backend
 from stores.codecs.rows import HEADER, entry_from_rows, marker_row, split_row, value_row, with_expiry
-from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError, StoreUnavailable
+from stores.errors import BadConfig, Conflict, CorruptRow, Interrupted, KeyNotFound, StoreError, StoreUnavailable
 from stores.texts import say
 from stores.types import ABSENT, ANYTHING, KEEP, Entry, Expected, Keep, Kind
 

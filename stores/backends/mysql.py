@@ -4,7 +4,7 @@ Settings: Stalwart's options; `tls.ca-file`, `tls.client-cert` and `tls.client-k
 Capabilities: all of a data store; read only on a server that takes no writes and for a login without rights to write.
 Differences from Stalwart: one connection for a request or a run, no pool; statements are prepared by the client.
 Limits: keys of 255 bytes (TINYBLOB), values below 16 MiB and half of `max_allowed_packet`; an answer may take 5 s, waiting for a
-locked row 2 s.
+locked row 2 s, in a run 30 s or until it is stopped.
 
 The primary key is a prefix index, `PRIMARY KEY (k(255))`: with ORDER BY the server sorts the whole table for a page. So rows are read
 with FORCE INDEX (PRIMARY) by range and without ORDER BY; they come in key order, because the index is clustered and holds whole
@@ -42,7 +42,7 @@ from stores.backends.sql import (
     split_page,
 )
 from stores.backends.sql_batch import Pair
-from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
+from stores.backends.sqlserver import READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.errors import StoreRefused
 from stores.types import (
     Capabilities,
@@ -230,6 +230,9 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
         return int(number) if number else None
 
     def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
+        return self._again(lambda: self._rows(sql, params))
+
+    def _rows(self, sql: str, params: Params) -> list[Row]:
         with self._translated():
             return _run(self._open(), sql, params).rows
 
@@ -344,7 +347,8 @@ _PROBES: Final = (
 _SESSION: Final = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION group_concat_max_len = 8388608",
-    f"SET SESSION innodb_lock_wait_timeout = {LOCK_SECONDS}",
+    "SET SESSION innodb_lock_wait_timeout = 1",
+    "SET SESSION lock_wait_timeout = 1",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
 )
 _LIMIT_MARIADB: Final = "SET SESSION max_statement_time = %f"

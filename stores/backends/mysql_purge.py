@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from stores.backends.base import IsLock
 from stores.backends.pacing import Feedback
-from stores.backends.sql import EXPIRED, LOCK_BYTES, MALFORMED, NAMED_CORRUPT, NUMBER_SIZE, LostRace, Params, as_key, before, moment
+from stores.backends.sql import EXPIRED, LOCK_BYTES, MALFORMED, NAMED_CORRUPT, NUMBER_SIZE, Params, as_key, before, moment
 from stores.backends.sql_batch import BatchBackend
 from stores.backends.stretches import Stretch
-from stores.errors import StoreUnavailable
 from stores.texts import say
 from stores.types import Pace, PurgeSlice
 
@@ -82,13 +81,9 @@ class PurgeByKeys(BatchBackend):
         source = f"FROM m FORCE INDEX (PRIMARY) WHERE {where}"
         scanned, malformed = self._query(f"SELECT count(*), sum({MALFORMED}) {source}", params)[0]
         corrupt = self._query(f"SELECT m.k {source} AND {MALFORMED} LIMIT :named", params) if malformed else []
-        for attempt in range(10):
-            try:
-                counts, seconds = self._delete(where, source, params, is_lock)
-                break
-            except LostRace:
-                if attempt == 9:
-                    raise StoreUnavailable(say("Other transactions keep blocking the purge."), say("Start it again later.")) from None
+        counts, seconds = self._again(
+            lambda: self._delete(where, source, params, is_lock), say("Other transactions keep blocking the purge.")
+        )
         if last is not None:
             feedback.took(seconds)
         return {**counts, "scanned": scanned, "corrupt": int(malformed or 0), "corrupt_keys": tuple(row[0] for row in corrupt)}

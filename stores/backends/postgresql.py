@@ -5,7 +5,8 @@ Capabilities: all of a data store; read only on a standby and for a login withou
 Differences from Stalwart: one connection for a request or a run, no pool. Session settings hold for one transaction only, so nothing
 leaks into the server's own sessions behind a connection pooler.
 Limits: new keys of 2,692 bytes (a B-tree row; existing ones may be longer where the server could pack them), values of 128 MiB; a
-statement may take 5 s, waiting for a locked row 2 s.
+statement may take 5 s, waiting for a locked row 2 s,
+in a run 30 s or until it is stopped.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from stores.backends.sql import (
     percent_spelling,
 )
 from stores.backends.sql_batch import Pair
-from stores.backends.sqlserver import LOCK_SECONDS, READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
+from stores.backends.sqlserver import READ_SECONDS, TLS_FIELDS, WAIT_SLICE, ServerConfig, way_to
 from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Ping, SettingField, TidyOffer, TidyStep
 
 SOCKET_FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where the server puts its sockets
@@ -172,6 +173,9 @@ class PostgreSQLBackend(SurveyByPages, PurgeByPages):
         return int(number) if number else None
 
     def _query(self, sql: str, params: Params = NO_PARAMS) -> list[Row]:
+        return self._again(lambda: self._rows(sql, params))
+
+    def _rows(self, sql: str, params: Params) -> list[Row]:
         with self._transaction(READ_SECONDS) as execute:
             return execute(sql, params).rows
 
@@ -196,7 +200,7 @@ class PostgreSQLBackend(SurveyByPages, PurgeByPages):
         mode = "READ ONLY" if read_only else "READ WRITE"
         return (
             f"BEGIN ISOLATION LEVEL READ COMMITTED {mode}; SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}; "
-            f"SET LOCAL lock_timeout = {LOCK_SECONDS * 1000}; {_PLAN}"
+            f"SET LOCAL lock_timeout = {int(WAIT_SLICE * 1000)}; {_PLAN}"
         )
 
     def _open(self) -> _Connection:

@@ -8,10 +8,11 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
+from stores.backends.sql import LockHeld
 from stores.backends.sqlchecks import missing_table
 from stores.backends.sqlserver import ConnectionRefused, ServerConfig
 from stores.errors import BadConfig, ReadOnly, StoreError, StoreRefused, StoreUnavailable
-from stores.texts import say
+from stores.texts import Text, say
 
 
 def translate(error: psycopg.Error, config: ServerConfig, version: str, *, connected: bool) -> StoreError:
@@ -25,7 +26,7 @@ def translate(error: psycopg.Error, config: ServerConfig, version: str, *, conne
     known = _KNOWN.get(error.sqlstate or "")
     if known is not None:
         kind, message, fix = known
-        return kind(message.format(user=config.user, database=config.database), fix)
+        return kind(message.filled(user=config.user, database=config.database), fix)
     if error.sqlstate is None and not connected:
         return _not_connected(config, str(error))
     if isinstance(error, psycopg.OperationalError):
@@ -38,44 +39,58 @@ def translate(error: psycopg.Error, config: ServerConfig, version: str, *, conne
     )
 
 
-_Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly] | type[BadConfig], str, str]
-_RIGHTS: Final = "GRANT SELECT, INSERT, UPDATE, DELETE on both tables to the login."
+_Known = tuple[type[StoreRefused] | type[StoreUnavailable] | type[ReadOnly] | type[BadConfig], Text, Text]
+_RIGHTS: Final = say("GRANT SELECT, INSERT, UPDATE, DELETE on both tables to the login.")
 _KNOWN: Final[dict[str, _Known]] = {
-    "42501": (StoreRefused, "The login {user} has no right to do this.", _RIGHTS),
-    "25006": (ReadOnly, "The database takes no writes now.", "Point the store at the primary, or end its read-only mode."),
-    "55P03": (StoreUnavailable, "Another transaction holds this row.", "Try again in a moment."),
-    "57014": (StoreUnavailable, "The server took longer than 5 s for one statement.", "Try again when it is less busy."),
-    "53100": (StoreUnavailable, "The server's disk is full; nothing was written.", "Make room on it."),
-    "53300": (StoreUnavailable, "The server has no free connection.", "Raise max_connections, or try again later."),
-    "57P01": (StoreUnavailable, "The server has ended the connection: it is shutting down, or an administrator ended it.", "Try again."),
-    "57P02": (StoreUnavailable, "The server is restarting.", "Try again in a moment."),
-    "57P03": (StoreUnavailable, "The server is starting up.", "Try again in a moment."),
-    "54000": (BadConfig, "The key is too long for the server's index.", "Shorten the key."),
+    "42501": (StoreRefused, say("The login %(user)s has no right to do this."), _RIGHTS),
+    "25006": (ReadOnly, say("The database takes no writes now."), say("Point the store at the primary, or end its read-only mode.")),
+    "55P03": (LockHeld, say("Another transaction holds this row."), say("Try again in a moment.")),
+    "57014": (StoreUnavailable, say("The server took longer than 5 s for one statement."), say("Try again when it is less busy.")),
+    "53100": (StoreUnavailable, say("The server's disk is full; nothing was written."), say("Make room on it.")),
+    "53300": (StoreUnavailable, say("The server has no free connection."), say("Raise max_connections, or try again later.")),
+    "57P01": (
+        StoreUnavailable,
+        say("The server has ended the connection: it is shutting down, or an administrator ended it."),
+        say("Try again."),
+    ),
+    "57P02": (StoreUnavailable, say("The server is restarting."), say("Try again in a moment.")),
+    "57P03": (StoreUnavailable, say("The server is starting up."), say("Try again in a moment.")),
+    "54000": (BadConfig, say("The key is too long for the server's index."), say("Shorten the key.")),
 }
 """By SQLSTATE."""
 
-_LOGIN_FIX: Final = "Correct user and password in the settings, or the server's pg_hba.conf."
+_LOGIN_FIX: Final = say("Correct user and password in the settings, or the server's pg_hba.conf.")
 _REFUSALS: Final = (
     (
         r"certificate|SSL|TLS",
         "TLS",
-        "The encrypted connection failed: {line}.",
-        "Check tls.enable, tls.ca-file and the server's certificate.",
+        say("The encrypted connection failed: %(line)s."),
+        say("Check tls.enable, tls.ca-file and the server's certificate."),
     ),
     (
         r"no pg_hba\.conf entry",
-        "Login",
-        "The server admits no such connection: {line}.",
-        "Add a line for this host to pg_hba.conf, or switch on TLS.",
+        say("Login"),
+        say("The server admits no such connection: %(line)s."),
+        say("Add a line for this host to pg_hba.conf, or switch on TLS."),
     ),
-    (r"password|authentication|role ", "Login", "The server refuses the login {user}.", _LOGIN_FIX),
-    (r"database .* does not exist", "Database", "There is no database {database}.", "Correct the database in the settings."),
-    (r"permission denied for database", "Database", "The login {user} may not use {database}.", "GRANT CONNECT on the database."),
+    (r"password|authentication|role ", say("Login"), say("The server refuses the login %(user)s."), _LOGIN_FIX),
+    (
+        r"database .* does not exist",
+        say("Database"),
+        say("There is no database %(database)s."),
+        say("Correct the database in the settings."),
+    ),
+    (
+        r"permission denied for database",
+        say("Database"),
+        say("The login %(user)s may not use %(database)s."),
+        say("GRANT CONNECT on the database."),
+    ),
 )
 _AWAY: Final = (
-    (r"starting up|shutting down|recovery", "The server at {server} is starting up or shutting down."),
-    (r"too many|connection slots", "The server at {server} has no free connection."),
-    (r"resolve|translate host|Name or service", "The host {host} cannot be resolved."),
+    (r"starting up|shutting down|recovery", say("The server at %(server)s is starting up or shutting down.")),
+    (r"too many|connection slots", say("The server at %(server)s has no free connection.")),
+    (r"resolve|translate host|Name or service", say("The host %(host)s cannot be resolved.")),
 )
 
 
@@ -85,7 +100,7 @@ def _not_connected(config: ServerConfig, text: str) -> StoreError:
     words = {"line": line, "user": config.user, "database": config.database, "server": config.server, "host": config.host}
     for pattern, message in _AWAY:
         if re.search(pattern, line):
-            return StoreUnavailable(message.format(**words), say("Try again in a moment."))
+            return StoreUnavailable(message.filled(**words), say("Try again in a moment."))
     if "FATAL" not in text and not re.search(r"certificate|SSL", line):
         return StoreUnavailable(
             say("%(server)s cannot be reached: %(line)s.", server=config.server, line=line),
@@ -93,14 +108,14 @@ def _not_connected(config: ServerConfig, text: str) -> StoreError:
         )
     for pattern, step, message, fix in _REFUSALS:
         if re.search(pattern, line):
-            return ConnectionRefused(step, message.format(**words), fix)
-    return ConnectionRefused("Login", f"The server refuses the connection: {line}.", _LOGIN_FIX)
+            return ConnectionRefused(step, message.filled(**words), fix)
+    return ConnectionRefused(say("Login"), say("The server refuses the connection: %(line)s.", line=line), _LOGIN_FIX)
 
 
 def _cause(text: str, password: str) -> str:
     """The last line of libpq's report without its preamble; never with the password in it."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("Is the server running")]
-    line = re.sub(r"^.*?(FATAL|failed|bad|error|ERROR):\s+", "", lines[-1]) if lines else "no reason given"
+    line = re.sub(r"^.*?(FATAL|failed|bad|error|ERROR):\s+", "", lines[-1]) if lines else say("no reason given")
     line = re.sub(r"^(FATAL|ERROR):\s+", "", line)
     return (line.replace(password, "***") if password else line).rstrip(".")
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from stores.backends.base import IsLock
 from stores.backends.pacing import Feedback
-from stores.backends.sql import EXPIRED, LOCK_BYTES, MALFORMED, NAMED_CORRUPT, NUMBER_SIZE, LostRace, moment
+from stores.backends.sql import EXPIRED, LOCK_BYTES, MALFORMED, NAMED_CORRUPT, NUMBER_SIZE, Row, moment
 from stores.backends.sql_batch import BatchBackend
-from stores.errors import CursorLost, StoreUnavailable
+from stores.errors import CursorLost
 from stores.texts import say
 from stores.types import Pace, PurgeSlice
 
@@ -74,17 +74,15 @@ class PurgeByPages(BatchBackend):
         where = _TID_RANGE
         if self._old_server():
             where, params["begin"], params["end"] = _TID_LIST, begin, end - 1
-        for attempt in range(10):
-            try:
-                with self._transaction() as execute:
-                    execute("SET LOCAL synchronous_commit = off")
-                    began = time.monotonic()
-                    row = execute(_purge_statement(where, self.tables.counters), params).rows[0]
-                    seconds = time.monotonic() - began
-                break
-            except LostRace:
-                if attempt == 9:
-                    raise StoreUnavailable(say("Other transactions keep blocking the purge."), say("Start it again later.")) from None
+
+        def delete() -> tuple[Row, float]:
+            with self._transaction() as execute:
+                execute("SET LOCAL synchronous_commit = off")
+                began = time.monotonic()
+                row = execute(_purge_statement(where, self.tables.counters), params).rows[0]
+                return row, time.monotonic() - began
+
+        row, seconds = self._again(delete, say("Other transactions keep blocking the purge."))
         scanned, malformed, removed, markers, numbers, size, empty, corrupt = row
         locks = sum(map(is_lock, empty or ()))
         step = {

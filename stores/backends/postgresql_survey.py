@@ -93,9 +93,13 @@ class SurveyByPages(SurveyBackend):
             f"string_agg({keys}, ''::bytea) FROM (SELECT k FROM {self.tables.counters} WHERE k >= :start{before(until)}) AS y "
             f"LEFT JOIN (SELECT k FROM {self.tables.values} WHERE k >= :start{before(until)}) AS m ON m.k = y.k GROUP BY 1, 2, 3"
         )
-        with self._transaction(READ_SECONDS) as execute:
-            execute(_MERGE)
-            return execute(sql, {"start": start, "end": until}).rows
+
+        def count() -> list[Row]:
+            with self._transaction(READ_SECONDS) as execute:
+                execute(_MERGE)
+                return execute(sql, {"start": start, "end": until}).rows
+
+        return self._again(count)
 
 
 @lru_cache(maxsize=4)

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from stores.backends.sql import Params, Row
-from stores.backends.sqlserver import LOCK_SECONDS
+from stores.backends.sql import LOCK_SECONDS, Params, Row
 from stores.backends.tidying import guess, watched
 from stores.texts import say
 from stores.types import TidyOffer, TidyStep, TidyWay

@@ -98,6 +98,11 @@ class ReplicaBackend(Backend):
     def tidy(self, way: str) -> Iterator[TidyStep]:
         return self.primary.tidy(way)
 
+    def watch(self, on_wait: Callable[[], None] | None) -> None:
+        super().watch(on_wait)
+        for member in self._members:
+            member.watch(on_wait)
+
     def close(self) -> None:
         for member in self._members:
             member.close()

@@ -38,7 +38,7 @@ NO_PARAMS: Final[Params] = MappingProxyType({})
 
 ATTEMPTS: Final = 10
 """How often a write is tried when other writers keep winning the race for a key."""
-LOCK_SECONDS: Final = 2.0
+LOCK_SECONDS: Final = 2
 """How long a page waits for what another transaction holds."""
 WATCHED_SECONDS: Final = 30.0
 """How long a run does, which can be stopped meanwhile."""
@@ -74,7 +74,7 @@ class LostRace(StoreUnavailable):
     """Another writer got there first; nothing is written. Raised and caught inside a backend, which tries again."""
 
     def __init__(self) -> None:
-        super().__init__("Another writer got there first.", "Try again in a moment.")
+        super().__init__(say("Another writer got there first."), say("Try again in a moment."))
 
 
 class LockHeld(StoreUnavailable):

@@ -22,7 +22,7 @@ from stores.backends.sqlite_errors import translate
 from stores.backends.sqlite_purge import WAIT_SLICE
 from stores.backends.sqlite_tidy import TidyFile
 from stores.errors import BadConfig, StoreError, StoreRefused
-from stores.texts import say
+from stores.texts import counted, joined, say
 from stores.types import Capabilities, Check, CheckState, FieldType, Ping, SettingField
 
 
@@ -31,7 +31,7 @@ class SQLiteBackend(TidyFile):
 
     TYPE = "sqlite"
     LABEL = "SQLite"
-    ADVICE = "The path of the database file, and read and write access to it and to its folder."
+    ADVICE = say("The path of the database file, and read and write access to it and to its folder.")
     SETTINGS = (
         SettingField("path", FieldType.PATH, "Database file", required=True, help="As in Stalwart's store.<id>.path."),
         SettingField(
@@ -63,7 +63,7 @@ class SQLiteBackend(TidyFile):
         """Whether writes are possible is asked of the file system, without opening the database."""
         if self.writable() or _missing(self.path):
             return Capabilities(tidies=True)
-        reason = f"kvadmin's user may not write {self.path} and its folder."
+        reason = say("kvadmin's user may not write %(path)s and its folder.", path=self.path)
         return Capabilities(
             writes=False,
             purges=False,
@@ -99,14 +99,19 @@ class SQLiteBackend(TidyFile):
         try:
             self._require_file(self.path)
         except StoreError as error:
-            yield Check("File", CheckState.FAILED, error.message, error.fix)
+            yield Check(say("File"), CheckState.FAILED, error.message, error.fix)
             return
         owner = self.path.stat().st_uid
         if os.geteuid() not in (0, owner):
-            fix = "Run kvadmin as that user, or give both users one group that may write the folder and the file."
-            yield Check("File", CheckState.WARN, f"{self.path} belongs to another user; log files made here may be closed to it", fix)
+            fix = say("Run kvadmin as that user, or give both users one group that may write the folder and the file.")
+            yield Check(
+                say("File"),
+                CheckState.WARN,
+                say("%(path)s belongs to another user; log files made here may be closed to it", path=self.path),
+                fix,
+            )
         else:
-            yield Check("File", CheckState.OK, f"{self.path}, {self.path.stat().st_size:,} bytes")
+            yield Check(say("File"), CheckState.OK, joined(str(self.path), counted(self.path.stat().st_size, "byte"), between=", "))
 
     def check_login(self) -> Iterator[Check]:
         """Nothing to log in to; a file that is no database fails here."""

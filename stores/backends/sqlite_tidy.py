@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from stores.backends.pacing import Feedback
-from stores.backends.sqlite_purge import LONGEST_ROOM, PURGE_WAIT_SECONDS, ROOM, WAIT_SECONDS, _copy_log
+from stores.backends.sql import LOCK_SECONDS
+from stores.backends.sqlite_purge import LONGEST_ROOM, ROOM, WAIT_SLICE, _copy_log
 from stores.backends.sqlite_survey import SurveyByRowId
 from stores.backends.tidying import disk_free, guess, watched
 from stores.texts import say
@@ -53,8 +54,7 @@ class TidyFile(SurveyByRowId):
         feedback = Feedback(BUDGET, 64, 16, 20_000)
         while free:
             began = time.monotonic()
-            with self._waiting(PURGE_WAIT_SECONDS):
-                self._query(f"PRAGMA incremental_vacuum({feedback.size})")
+            self._query(f"PRAGMA incremental_vacuum({feedback.size})")
             took = time.monotonic() - began
             feedback.took(took)
             left = self._free_pages()
@@ -67,7 +67,7 @@ class TidyFile(SurveyByRowId):
 
     def _tidy_whole(self) -> Iterator[TidyStep]:
         """The copy is made in a file, not in memory as other temporary tables of this connection."""
-        with self._waiting(PURGE_WAIT_SECONDS):
+        with self._waiting(LOCK_SECONDS):
             self._query("PRAGMA temp_store = FILE")
             connection = self._open()
             try:
@@ -93,7 +93,7 @@ class TidyFile(SurveyByRowId):
             try:
                 yield
             finally:
-                connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
+                connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SLICE * 1000)}")
 
 
 def _by_pages(free: int) -> TidyWay:

@@ -12,14 +12,16 @@ from typing import Final
 
 from stores.codecs.options import seconds, switch, whole_number
 from stores.errors import BadConfig, StoreRefused
-from stores.texts import say
+from stores.texts import figure, say
 from stores.types import Check, CheckState, FieldType, SettingField
 
 CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 5.0
 """How long an answer may take; also the server's own limit for a statement."""
-LOCK_SECONDS: Final = 2
-"""How long a write waits for a row that another transaction holds."""
+WAIT_SLICE: Final = 0.5
+"""Seconds that a statement of PostgreSQL waits for another transaction at a time, holding meanwhile what it has locked itself; between two
+tries nothing is held, and a run sees whether it is to stop. MySQL knows whole seconds only.
+"""
 
 TLS_FIELDS: Final = (
     SettingField("tls.enable", FieldType.BOOLEAN, "TLS", default="false", help="Encrypt the connection."),
@@ -126,22 +128,36 @@ def way_to(config: ServerConfig, sockets: tuple[str, ...] = ()) -> Iterator[Chec
     if not config.host:
         found = next((path for path in sockets if Path(path).exists()), None)
         if found is None:
-            yield Check("Connection", CheckState.FAILED, f"There is no socket {' or '.join(sockets)}.", "Start the server, or give a host.")
+            yield Check(
+                say("Connection"),
+                CheckState.FAILED,
+                say("There is no socket %(sockets)s.", sockets=", ".join(sockets)),
+                say("Start the server, or give a host."),
+            )
         else:
-            yield Check("Connection", CheckState.OK, found)
+            yield Check(say("Connection"), CheckState.OK, found)
         return
     try:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         problem = getattr(error, "strerror", None) or error
-        yield Check("Name", CheckState.FAILED, f"{config.host} cannot be resolved ({problem}).", "Correct host, or the name service.")
+        yield Check(
+            say("Name"),
+            CheckState.FAILED,
+            say("%(host)s cannot be resolved (%(problem)s).", host=config.host, problem=problem),
+            say("Correct host, or the name service."),
+        )
         return
-    yield Check("Name", CheckState.OK, f"{config.host} is {', '.join(sorted(addresses))}")
+    yield Check(say("Name"), CheckState.OK, say("%(host)s is %(addresses)s", host=config.host, addresses=", ".join(sorted(addresses))))
     began = time.perf_counter()
     try:
         socket.create_connection((config.host, config.port), config.connect_seconds).close()
     except OSError as error:
-        fix = "Check that the server runs, listens there and is not behind a firewall."
-        yield Check("Connection", CheckState.FAILED, f"{config.server}: {error.strerror or error}", fix)
+        fix = say("Check that the server runs, listens there and is not behind a firewall.")
+        yield Check(say("Connection"), CheckState.FAILED, f"{config.server}: {error.strerror or error}", fix)
         return
-    yield Check("Connection", CheckState.OK, f"{config.server} in {(time.perf_counter() - began) * 1000:.1f} ms")
+    yield Check(
+        say("Connection"),
+        CheckState.OK,
+        say("%(server)s in %(time)s ms", server=config.server, time=figure((time.perf_counter() - began) * 1000, 1)),
+    )

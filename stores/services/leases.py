@@ -10,7 +10,7 @@ from typing import Final, Self
 from django.utils import timezone
 
 from stores import keyclasses
-from stores.errors import StoreError, StoreUnavailable, UnknownStore
+from stores.errors import Interrupted, StoreError, StoreUnavailable, UnknownStore
 from stores.models import Run, RunState, Store
 from stores.services.run_curve import Curve
 from stores.services.runs import LOG_LINES, MAX_ATTEMPTS
@@ -28,7 +28,8 @@ class LostRun(Exception):
 class Lease:
     """A claimed run. As a context manager it ends the run: done, failed, cancelled, paused, or back in the queue.
 
-    A store that does not answer puts the run back into the queue up to three times, unless `foreground`. Errors of the store
+    A store that does not answer puts the run back into the queue up to three times, unless `foreground`, or somebody wanted it to stop
+    meanwhile. Errors of the store
     end in the run's row; all others are recorded and go on to the caller.
     """
 
@@ -39,6 +40,8 @@ class Lease:
         self.pause = False
         self.late = False
         """Set by work that ends at its deadline."""
+        self.until: float | None = None
+        """That deadline in Unix seconds, for waits that it is to end."""
         self.curve = Curve(list(run.points))
         self._began = self._saved = time.monotonic()
         self._before = run.seconds
@@ -74,12 +77,21 @@ class Lease:
         run.longest_ms = max(run.longest_ms, milliseconds)
         if step.progress is not None:
             run.progress = step.progress
-        self.curve.add(self._before + time.monotonic() - self._began, run.scanned, milliseconds)
-        run.points = self.curve.points
+        self.note(milliseconds)
         for key in step.corrupt_keys:
             self.log(f"Malformed row, left as it is: {key_text(key, self.store.effective_version)}")
         if save:
             self.save()
+
+    def note(self, milliseconds: float) -> None:
+        """Take a step of so many milliseconds into the run's course."""
+        self.curve.add(self.seconds, self.run.scanned, milliseconds)
+        self.run.points = self.curve.points
+
+    @property
+    def due(self) -> bool:
+        """Whether the next `save` will write."""
+        return time.monotonic() - self._saved >= SAVE_SECONDS
 
     def save(self, force: bool = False) -> None:
         """Write counts and a sign of life, and read the wishes; at most four times a second. Raises LostRun."""
@@ -89,8 +101,18 @@ class Lease:
         self._saved = now
         self.run.seconds = self._before + now - self._began
         self._update(heartbeat_at=timezone.now())
+        self._read_wishes()
+
+    def _read_wishes(self) -> None:
         wishes = Run.objects.filter(pk=self.run.pk).values_list("cancel_requested", "pause_requested", "pace").first()
         self.cancel, self.pause, self.run.pace = wishes or (True, False, self.run.pace)
+
+    def look(self) -> None:
+        """What a store asks while a lock is in its way: a sign of life, and Interrupted when the run is to stop."""
+        self.save()
+        self.late = self.late or (self.until is not None and time.time() >= self.until)
+        if self.stopped:
+            raise Interrupted
 
     def wait(self, seconds: float) -> None:
         """Leave the store alone for a while, seeing wishes meanwhile."""
@@ -117,7 +139,12 @@ class Lease:
         return error is None or isinstance(error, StoreError)
 
     def _end(self, error: BaseException | None) -> None:
-        if error is None:
+        if isinstance(error, StoreUnavailable):
+            self._read_wishes()
+            if self.stopped:
+                self.log(str(error))
+                error = None
+        if error is None or (isinstance(error, Interrupted) and self.stopped):
             self._end_well()
         elif isinstance(error, StoreUnavailable) and not self.foreground and self.run.attempts < MAX_ATTEMPTS:
             self.log(f"{error} Trying again in a minute.")
