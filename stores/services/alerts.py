@@ -77,8 +77,9 @@ def delete(actor: Actor, rule: AlertRule) -> None:
     """Forget a rule."""
     require(actor, Permission.CONFIGURE, rule.store_id)
     with transaction.atomic():
-        audit.record(actor, "alert-delete", rule.store or "", before=summary(rule))
+        store, before = rule.store or "", summary(rule)
         rule.delete()
+        audit.record(actor, "alert-delete", store, before=before)
 
 
 def mute(actor: Actor, rule: AlertRule, hours: int) -> None:

@@ -16,10 +16,10 @@ from django.utils.crypto import salted_hmac
 from stores.errors import NotSupported, StoreError
 from stores.models import AuditEntry, Run, Store
 from stores.services.actor import Actor
-from stores.services.audit_chain import append
+from stores.services.audit_chain import append, together
 from stores.types import Entry
 
-__all__ = ["append", "build", "digest", "key_text", "outcome_of", "record", "refused", "settle", "settle_all", "summary"]
+__all__ = ["append", "build", "digest", "key_text", "outcome_of", "record", "refused", "settle", "settle_all", "summary", "together"]
 
 STARTED: Final = "started"
 DONE: Final = "done"

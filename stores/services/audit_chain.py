@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC
 from typing import Final
 
@@ -26,13 +28,39 @@ GENESIS: Final = "0" * 64
 """Stands for the hash of the entry before the first one."""
 
 
+_held_back: ContextVar[list[AuditEntry] | None] = ContextVar("entries of the present act", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """One transaction for an act that is made of several, each of which writes entries: these are linked at its end.
+
+    Whoever holds the chain's lock must not wait for another row, which somebody else may hold who waits for the chain. So the
+    chain is always locked last: entries come last in every transaction (a test holds that), and here after all of them.
+    """
+    if _held_back.get() is not None:
+        raise RuntimeError("an act is together already")
+    entries: list[AuditEntry] = []
+    mark = _held_back.set(entries)
+    try:
+        with transaction.atomic():
+            yield
+            _held_back.set(None)
+            append(entries)
+    finally:
+        _held_back.reset(mark)
+
+
 def append(entries: Sequence[AuditEntry]) -> None:
-    """Number, link, seal and insert entries, in the present transaction if there is one.
+    """Number, link, seal and insert entries, in the present transaction if there is one; within `together` at its end.
 
     Writers of all processes wait for each other at the head's row until they commit, so that there are neither gaps nor forks.
     One lock, one insert for any number of entries, one update.
     """
     if not entries:
+        return
+    if (held_back := _held_back.get()) is not None:
+        held_back += entries
         return
     with transaction.atomic():
         head = _locked_head()

@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Final
 
-from django.db import transaction
-
 from stores.errors import BadConfig, NotSupported, StoreError
 from stores.models import Store
-from stores.services import definitions, limits, schedules, store_settings
+from stores.services import audit, definitions, limits, schedules, store_settings
 from stores.services.actor import Actor
 from stores.services.beatrows import sync
 from stores.services.import_rows import Difference, PreviewRow, State, kept, label, row_of
@@ -172,7 +170,7 @@ def _apply_one(
         return "differing"
     settings, _ = kept(store)
     origin = f"import of {planned.source}"
-    with transaction.atomic():
+    with audit.together():
         if row.state is State.NEW:
             made = definitions.create_store(
                 actor,

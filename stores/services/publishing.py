@@ -57,8 +57,8 @@ def revoke(actor: Actor, store: Store, publication_id: int) -> Publication:
     if found is None:
         raise KeyNotFound(say("There is no such address; it may have been revoked already."))
     with transaction.atomic():
-        audit.record(actor, "unpublish", store, before={"form": found.form, "hint": found.hint})
         found.delete()
+        audit.record(actor, "unpublish", store, before={"form": found.form, "hint": found.hint})
     return found
 
 
