@@ -6,14 +6,15 @@ loading numpy takes 0.1 s and 20 MB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from heapq import nlargest
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stores.backends.packs import HEAD, Numbers, Pack
+from stores.backends.sql import as_row
 from stores.backends.survey import single
 from stores.types import CensusGroup, CensusPlan, CensusRow, CensusSlice, Kind
 
@@ -51,23 +52,6 @@ class PackCounter:
         return CensusSlice(
             tuple(found.single(at) for at in np.flatnonzero(odd).tolist()), "-", groups=groups, large=self._large(found, odd)
         )
-
-    @staticmethod
-    def joined(count: int, codes: str, cells: bytes, long: Sequence[int]) -> Pack | None:
-        """So many rows as an engine joined them; None when that does not fit together.
-
-        A character of `codes` is 65536 plus 4096 times the key's length plus the row's, at most 4095: then it is in `long`. `cells` are
-        the head and the key of each row.
-        """
-        numbers = np.frombuffer(codes.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.int64) - 65536
-        if len(numbers) != count or int(numbers.min()) < 0:
-            return None
-        lengths, sizes = numbers >> 12, numbers & 4095
-        many = np.flatnonzero(sizes == 4095)
-        if len(many) != len(long) or int((lengths + np.minimum(sizes, HEAD)).sum()) != len(cells):
-            return None
-        sizes[many] = long
-        return Pack(cells, lengths.astype(np.uintc).tobytes(), None, sizes.astype(np.uintc).tobytes())
 
     def numbers(self, numbers: Numbers) -> CensusSlice:
         """Numbers without a row in `m`: counters that never expire."""
@@ -125,6 +109,57 @@ class PackCounter:
             least = max(least, int(np.partition(sizes, -MOST_LARGE)[-MOST_LARGE]))
         some = ((int(sizes[at]), found.key(at)) for at in np.flatnonzero(sizes >= least).tolist())
         return tuple(nlargest(MOST_LARGE, some))
+
+
+def characters(joined: object) -> Ints:
+    """Numbers that SQLite has joined as characters, each 65536 more; anything else becomes a negative number."""
+    text = (as_row(joined) or b"").decode(errors="replace").encode("utf-32-le", "surrogatepass")
+    return np.frombuffer(text, dtype="<u4").astype(np.int64) - 65536
+
+
+def words(joined: object) -> Ints:
+    """Numbers that MySQL has joined as four bytes each, the first bit set; anything else becomes a negative number."""
+    raw = as_row(joined) or b""
+    numbers = np.frombuffer(raw[: len(raw) & ~3], dtype=">u4").astype(np.int64)
+    return numbers - (1 << 31)
+
+
+def joined_rows(count: int, codes: Ints, bits: int, cells: object, long: object) -> Pack | None:
+    """So many rows of `m` as an engine has joined them; None when that does not fit together.
+
+    A code is the length of the key, then in so many bits that of the row; where all of these are ones it is in `long`, as text.
+    `cells` are the head and the key of each row.
+    """
+    most, text = (1 << bits) - 1, as_row(cells) or b""
+    if len(codes) != count or (count and int(codes.min()) < 0):
+        return None
+    lengths, sizes = codes >> bits, codes & most
+    where = np.flatnonzero(sizes == most)
+    real = [int(size) for size in (as_row(long) or b"").split(b",") if size]
+    if len(where) != len(real) or int((lengths + np.minimum(sizes, HEAD)).sum()) != len(text):
+        return None
+    sizes[where] = real
+    return Pack(text, lengths.astype(np.uintc).tobytes(), None, sizes.astype(np.uintc).tobytes())
+
+
+def joined_numbers(plan: CensusPlan, first: int, codes: Ints, cells: object) -> list[tuple[Any, ...]] | None:
+    """Numbers with one first byte as `SurveyBackend._count_numbers` has them, from an engine that has joined them.
+
+    A code is twice the length of the key, and one more with a row in `m`. None when they do not fit together.
+    """
+    text = as_row(cells) or b""
+    if not len(codes):
+        return []
+    if int(codes.min()) < 0 or int((codes >> 1).sum()) != len(text):
+        return None
+    found = _Keys(text, (codes >> 1).astype(np.uintc).tobytes())
+    shapes = (found.lengths << 2) | (found.windows().astype(np.int64) << 1) | (codes & 1)
+    rows: list[tuple[Any, ...]] = []
+    for shape in np.unique(shapes).tolist():
+        some, length, paired = np.flatnonzero(shapes == shape), shape >> 2, shape & 1
+        wanted = first in plan.keys or (first in plan.sent and not paired)
+        rows.append((length, bool(shape & 2), paired, len(some), length * len(some), found.joined(some) if wanted else None))
+    return rows
 
 
 class _Keys:

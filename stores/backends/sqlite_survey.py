@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from stores.backends.sql import Row, as_row, before
+from stores.backends.sql import Row, before
 from stores.backends.sqlite_purge import PurgeByRowId
 from stores.backends.survey import Part, SurveyBackend, by_shape, single
 from stores.errors import CursorLost
@@ -20,7 +20,7 @@ from stores.types import CensusPlan, CensusSlice
 if TYPE_CHECKING:
     from stores.backends.packcount import PackCounter
 
-STEP: Final = 10_000
+STEP: Final = 20_000
 """Rows that one statement joins."""
 
 
@@ -55,40 +55,29 @@ class SurveyByRowId(SurveyBackend, PurgeByRowId):
 
     def _between(self, counter: PackCounter, start: int, until: int, joinable: bool) -> CensusSlice:
         """Rows of a stretch of row ids, joined by the engine; one by one where cells are not as the server writes them."""
+        from stores.backends.packcount import characters, joined_rows
+
         window = {"start": start, "until": until}
         if joinable:
             ((count, codes, cells, long),) = self._query(_JOINED.format(self.tables.values), window)
-            if not count:
-                return CensusSlice((), "-")
-            pack = counter.joined(int(count), as_text(codes), as_row(cells) or b"", [int(size) for size in (long or "").split(",") if size])
+            pack = joined_rows(int(count), characters(codes), 12, cells, long)
             if pack is not None:
                 return counter.rows(pack)
         rows = self._query(_SINGLE.format(self.tables.values), window)
         return CensusSlice(tuple(single(*row) for row in rows), "-")
 
     def _count_numbers(self, plan: CensusPlan, start: bytes, until: bytes | None) -> list[Row]:
-        """Grouped by one number, which costs hardly more than counting; both tables by their key index alone."""
-        first = start[0]
-        if first in plan.keys:
-            return self._numbers_by_key(start, until)
-        groups = self._query(
-            "SELECT 4 * length(y.k) + 2 * (substr(y.k, -8, 3) = x'000000') + (m.k IS NOT NULL), count(*) "
-            f"FROM {self.tables.counters} AS y LEFT JOIN {self.tables.values} AS m ON m.k = y.k "
-            f"WHERE y.k >= :start{before(until, 'y.')} GROUP BY 1",
-            {"start": start, "end": until},
-        )
-        if first in plan.sent and any(not number & 1 for number, _ in groups):
-            return self._numbers_by_key(start, until)
-        return [(number >> 2, bool(number & 2), number & 1, count, (number >> 2) * count, None) for number, count in groups]
+        """Joined as rows are; both tables by their key index alone."""
+        from stores.backends.packcount import characters, joined_numbers
 
-    def _numbers_by_key(self, start: bytes, until: bytes | None) -> list[Row]:
-        """The same where the keys are wanted: grouped here."""
-        rows = self._query(
-            f"SELECT y.k, m.k IS NOT NULL FROM {self.tables.counters} AS y LEFT JOIN {self.tables.values} AS m ON m.k = y.k "
-            f"WHERE y.k >= :start{before(until, 'y.')}",
-            {"start": start, "end": until},
+        source = (
+            f"FROM {self.tables.counters} AS y LEFT JOIN {self.tables.values} AS m ON m.k = y.k WHERE y.k >= :start{before(until, 'y.')}"
         )
-        return by_shape(rows)
+        params = {"start": start, "end": until}
+        joined = "CAST(group_concat(char(65536 + 2 * length(y.k) + (m.k IS NOT NULL)), '') AS BLOB), CAST(group_concat(y.k, '') AS BLOB)"
+        ((codes, cells),) = self._query(f"SELECT {joined} {source}", params)
+        rows = joined_numbers(plan, start[0], characters(codes), cells)
+        return rows if rows is not None else by_shape(self._query(f"SELECT y.k, m.k IS NOT NULL {source}", params))
 
 
 _AFTER: Final = "SELECT rowid FROM {} WHERE rowid >= :start AND rowid < :end ORDER BY rowid LIMIT 1 OFFSET :step"
@@ -102,11 +91,3 @@ _JOINED: Final = (
 _SINGLE: Final = (
     "SELECT CAST(k AS BLOB), substr(CAST(v AS BLOB), 1, 16), length(CAST(v AS BLOB)) FROM {} WHERE rowid >= :start AND rowid < :until"
 )
-
-
-def as_text(codes: object) -> str:
-    """Characters of the engine; empty where they are none."""
-    try:
-        return (as_row(codes) or b"").decode()
-    except UnicodeDecodeError:
-        return ""

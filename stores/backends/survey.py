@@ -49,10 +49,13 @@ class SurveyBackend(BatchBackend):
     """The engine's part is how rows of `m` are counted; numbers are counted here."""
 
     def census_parts(self, most: int = 1) -> list[str]:
-        """Stretches of `m` and of the numbers. Up to 0.10, whose numbers have others among them, everything is one part."""
+        """Stretches of `m` and of the numbers, two of each at least, so that whoever is done early has another to count.
+
+        Up to 0.10, whose numbers have others among them, everything is one part.
+        """
         if self.tables.shared:
             return ["*"]
-        each = max(1, most // 2)
+        each = max(2, most // 2)
         return [f"m:{start}:{end}" for start, end in self._stretches(each)] + [
             f"y:{start}:{end}" for start, end in self._number_stretches(each)
         ]
