@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from typing import Final, Self
+from typing import Any, Final, Self
 
 
 class Translator:
-    """What a page translates with: the catalogs' lookup of a template, its plural and the number. English until another is set."""
+    """What a page translates with: the catalogs' lookup of a template, its plural and the number, and how numbers are grouped.
+
+    English until another is set.
+    """
 
     def __init__(self) -> None:
         self.lookup: Callable[[str, str, int], str] = _english
+        self.figure: Callable[[Any, int], str] = lambda number, places: f"{number:,.{places}f}"
 
 
 class Text(str):
@@ -46,7 +50,7 @@ class Text(str):
         """What templates print: the translated sentence, escaped."""
         return html.escape(self.translated())
 
-    def __reduce__(self) -> tuple[type[Text], tuple[str, Mapping[str, object], str, int]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return Text, (self.template, self.values, self.many, self.number)
 
 
@@ -55,9 +59,29 @@ def say(template: str, **values: object) -> Text:
     return Text(template, values)
 
 
+class Figure(Text):
+    """A number, `1,200` or `0.4` in English; a page groups it as the reader's language does."""
+
+    __slots__ = ()
+
+    def __new__(cls, number: float, places: int = 0) -> Self:
+        return super().__new__(cls, f"{number:,.{places}f}", {"number": number}, "", places)
+
+    def translated(self) -> str:
+        return TRANSLATOR.figure(self.values["number"], self.number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Figure, (self.values["number"], self.number)
+
+
+def figure(number: float, places: int = 0) -> Figure:
+    """A count or a size for a sentence, with so many decimal places: `say("at most %(rows)s rows", rows=figure(1_000))`."""
+    return Figure(number, places)
+
+
 def counted(number: int, one: str, many: str = "") -> Text:
     """ "1 upload", "1,200 uploads". The words have to be literals."""
-    return Text(f"%(count)s {one}", {"count": f"{number:,}"}, f"%(count)s {many or one + 's'}", number)
+    return Text(f"%(count)s {one}", {"count": figure(number)}, f"%(count)s {many or one + 's'}", number)
 
 
 def joined(*parts: str, between: str = " ") -> str:

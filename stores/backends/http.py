@@ -20,7 +20,7 @@ from stores.backends.readonly import MemoryRows, ReadOnlyTable, Rows
 from stores.codecs.httplists import parse_options
 from stores.codecs.staticlookup import Typed
 from stores.errors import StoreError, StoreUnavailable
-from stores.texts import say
+from stores.texts import counted, figure, joined, say
 from stores.types import ALL_KEYS, Check, CheckState, Clock, Cursor, Entry, FieldType, KeyRange, Page, Ping, SettingField
 
 TEST_SECONDS: Final = 5.0
@@ -82,9 +82,9 @@ class HttpBackend(ReadOnlyTable):
             help="kvadmin's own: let the URL lead into this machine or a private network.",
         ),
     )
-    ADVICE = "The URL of a text list or CSV table; only public addresses unless you allow private ones."
-    WHY_READ_ONLY = "HTTP lookups are read only: the list comes from its URL."
-    WHY_NO_PURGE = "Entries of HTTP lookups never expire; there is nothing to purge."
+    ADVICE = say("The URL of a text list or CSV table; only public addresses unless you allow private ones.")
+    WHY_READ_ONLY = say("HTTP lookups are read only: the list comes from its URL.")
+    WHY_NO_PURGE = say("Entries of HTTP lookups never expire; there is nothing to purge.")
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class HttpBackend(ReadOnlyTable):
     def ping(self) -> Ping:
         """Always at once: the copy is here. Raises StoreUnavailable before the first fetch."""
         self._require_copy()
-        return Ping(0.0, f"copy of a list from {urlsplit(self.options.url).hostname}")
+        return Ping(0.0, say("copy of a list from %(hostname)s", hostname=urlsplit(self.options.url).hostname))
 
     def check(self) -> list[Check]:
         """Fetches the beginning of the list, for at most five seconds."""
@@ -126,18 +126,27 @@ class HttpBackend(ReadOnlyTable):
         try:
             found = fetch(replace(own, timeout=min(TEST_SECONDS, own.timeout), max_entries=min(TEST_ENTRIES, own.max_entries)))
         except StoreError as error:
-            return [Check("Fetch", CheckState.FAILED, error.message, error.fix)]
+            return [Check(say("Fetch"), CheckState.FAILED, error.message, error.fix)]
         assert found.entries is not None
         if not found.entries:
-            return [Check("Fetch", CheckState.WARN, "The list is empty.", "Check the format and the column of the key.")]
-        number = f"More than {len(found.entries)}" if found.cut else str(len(found.entries))
-        return [Check("Fetch", CheckState.OK, f"{number} entries, read in {found.seconds * 1000:.0f} ms."), self._check_copy()]
+            return [Check(say("Fetch"), CheckState.WARN, say("The list is empty."), say("Check the format and the column of the key."))]
+        number = say("More than %(count)s", count=figure(len(found.entries))) if found.cut else str(len(found.entries))
+        return [
+            Check(
+                say("Fetch"),
+                CheckState.OK,
+                say("%(number)s entries, read in %(seconds)s ms.", number=number, seconds=figure(found.seconds * 1000)),
+            ),
+            self._check_copy(),
+        ]
 
     def _check_copy(self) -> Check:
         if not self.fetched:
-            return Check("Copy", CheckState.WARN, "No copy has been fetched yet.", "Fetch it now, or wait for the next refresh.")
-        age = "" if self.fetched_at is None else f", {max(0, self.clock() - self.fetched_at) / 3600:.1f} hours old"
-        return Check("Copy", CheckState.OK, f"{self.rows.count()[0]} entries{age}.")
+            return Check(
+                say("Copy"), CheckState.WARN, say("No copy has been fetched yet."), say("Fetch it now, or wait for the next refresh.")
+            )
+        age = "" if self.fetched_at is None else say("%(hours)s hours old", hours=figure(max(0, self.clock() - self.fetched_at) / 3600, 1))
+        return Check(say("Copy"), CheckState.OK, joined(counted(self.rows.count()[0], "entry", "entries"), age, between=", "))
 
     def get(self, key: bytes) -> Entry | None:
         self._require_copy()

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from stores.backends.httpwire import Limits, checked, exchange, shown
 from stores.codecs.httplists import HttpOptions, parse
 from stores.errors import StoreError, StoreRefused, StoreUnavailable
-from stores.texts import say
+from stores.texts import figure, say
 
 REDIRECTS: Final = 5
 PIECE: Final = 65_536
@@ -47,7 +47,7 @@ def fetch(options: HttpOptions, etag: str = "") -> Fetched:
     """
     began = time.monotonic()
     deadline = began + options.timeout
-    limits = Limits(options.timeout, options.allow_private, "Switch allow-private on for this lookup if that is meant.")
+    limits = Limits(options.timeout, options.allow_private, say("Switch allow-private on for this lookup if that is meant."))
     url = options.url
     for _ in range(REDIRECTS + 1):
         parts = checked(url)
@@ -106,7 +106,7 @@ class _Body:
         while piece := self.response.read1(PIECE):
             self.read += len(piece)
             if self.read > self.options.max_size:
-                raise self._too_large("bytes")
+                raise self._too_large(say("bytes"))
             yield piece
         if self.response.length:
             raise self._ended_early()
@@ -120,7 +120,7 @@ class _Body:
                 found = unpacker.decompress(piece, PIECE)
                 self._unpacked += len(found)
                 if self._unpacked > self.options.max_size:
-                    raise self._too_large("bytes after unpacking")
+                    raise self._too_large(say("bytes after unpacking"))
                 if found:
                     yield found
                 piece = unpacker.unconsumed_tail
@@ -134,6 +134,6 @@ class _Body:
 
     def _too_large(self, what: str) -> StoreError:
         return StoreRefused(
-            say("%(shown)s has more than %(max_size)s %(what)s.", shown=self.shown, max_size=self.options.max_size, what=what),
+            say("%(shown)s has more than %(max_size)s %(what)s.", shown=self.shown, max_size=figure(self.options.max_size), what=what),
             say("Raise limits.size if the list is meant to be that large."),
         )

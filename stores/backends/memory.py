@@ -18,6 +18,7 @@ from stores.backends.base import IsLock
 from stores.backends.datastore import DataStoreBackend, Decide, Stored
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.rows import split_row
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     Capabilities,
@@ -99,11 +100,13 @@ class MemoryBackend(DataStoreBackend):
 
     def ping(self) -> Ping:
         """Answers at once: there is nothing to reach."""
-        return Ping(0.0, "memory of this process")
+        return Ping(0.0, say("memory of this process"))
 
     def check(self) -> list[Check]:
         """Always good: there is nothing that could fail."""
-        return [Check("Memory", CheckState.OK, f"{len(self.data.keys)} keys; they are gone when this process ends.")]
+        return [
+            Check(say("Memory"), CheckState.OK, say("%(count)s keys; they are gone when this process ends.", count=len(self.data.keys)))
+        ]
 
     def size_bytes(self) -> int:
         """Bytes of keys and rows; a number counts 8."""

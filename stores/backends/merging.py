@@ -33,7 +33,7 @@ Owns = Callable[[bytes, bytes | None], bool]
 """Whether the number under a key belongs to a lookup, given the row in `m`."""
 
 NUMBER_SIZE: Final = 8
-BAD_NUMBER: Final = "The number has {} bytes; a number has 8. It reads as 0."
+BAD_NUMBER: Final = say("The number has %(count)s bytes; a number has 8. It reads as 0.")
 SLICE_ROWS: Final = 1024
 """More at once costs more: the garbage collector looks at every row that lives long."""
 NAMED_CORRUPT: Final = 10
@@ -57,7 +57,7 @@ def entry_of(key: bytes, row: bytes | None, raw_number: bytes | None) -> Entry:
     """The entry of a row in `m`, a row in `y`, or both."""
     entry = entry_from_rows(key, row, number_of(raw_number))
     if raw_number is not None and len(raw_number) != NUMBER_SIZE and not entry.problem:
-        return replace(entry, problem=BAD_NUMBER.format(len(raw_number)))
+        return replace(entry, problem=BAD_NUMBER.filled(count=len(raw_number)))
     return entry
 
 

@@ -97,8 +97,8 @@ class ReadOnlyTable(Backend):
             conditional_write=False,
             why={
                 "writes": self.WHY_READ_ONLY,
-                "counters": f"{self.LABEL} stores hold no counters.",
-                "expiry": f"Entries of {self.LABEL} stores never expire.",
+                "counters": say("%(label)s stores hold no counters.", label=self.LABEL),
+                "expiry": say("Entries of %(label)s stores never expire.", label=self.LABEL),
                 "purges": self.WHY_NO_PURGE,
                 "conditional_write": self.WHY_READ_ONLY,
             },

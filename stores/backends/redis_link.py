@@ -18,6 +18,7 @@ from redis.retry import Retry
 from stores.backends.redis_errors import DriverError, connection_lost, not_applied, translate
 from stores.backends.redis_settings import Address, RedisConfig
 from stores.errors import ReadOnly, StoreError, StoreUnavailable
+from stores.texts import say
 
 T = TypeVar("T")
 Command = tuple[Any, ...]
@@ -131,7 +132,7 @@ class Link(ABC):
         """The final error, None when another attempt may help."""
         found = translate(error, self.config)
         if sent and connection_lost(error):
-            fix = "It is not known whether the change was made: look at the key before you try again."
+            fix = say("It is not known whether the change was made: look at the key before you try again.")
             return StoreUnavailable(found.message, fix)
         if self.patience <= 0 or not (not_applied(error) or connection_lost(error)):
             return found

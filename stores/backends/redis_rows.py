@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from stores.backends.redis_errors import code_of, translate
 from stores.backends.redis_link import Command, Link
 from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
+from stores.texts import say
 from stores.types import Entry, Kind
 
 FIRST_BYTES: Final = 65_536
@@ -85,7 +86,7 @@ def make_entry(key: bytes, value: bytes, expires_ms: int, length: int | None = N
 
 def odd_entry(key: bytes, kind: str) -> Entry:
     """An entry for a key that holds no string. Its content is neither read nor ever written."""
-    return Entry(key, Kind.UNKNOWN, problem=f"a Redis {kind}; Stalwart stores only strings")
+    return Entry(key, Kind.UNKNOWN, problem=say("a Redis %(kind)s; Stalwart stores only strings", kind=kind))
 
 
 def _read_batch(link: Link, keys: list[bytes]) -> list[Entry]:

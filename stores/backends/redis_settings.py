@@ -229,7 +229,7 @@ class RedisConfig:
     def where(self) -> str:
         """The servers in words, without secrets: "127.0.0.1:6379"."""
         if self.mode == "sentinel":
-            return f"{self.service} of the sentinels {', '.join(map(str, self.addresses))}"
+            return say("%(service)s of the sentinels %(sentinels)s", service=self.service, sentinels=", ".join(map(str, self.addresses)))
         return ", ".join(map(str, self.addresses))
 
     @property
@@ -291,15 +291,15 @@ def read_url(text: str, mode: Mode = "single") -> Address:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise _bad_url("urls holds a URL with a wrong host or port.") from None
+        raise _bad_url(say("urls holds a URL with a wrong host or port.")) from None
     if parts.scheme not in _SCHEMES:
-        raise _bad_url(f"urls: kvadmin does not know {parts.scheme}:// URLs.")
+        raise _bad_url(say("urls: kvadmin does not know %(scheme)s:// URLs.", scheme=parts.scheme))
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     insecure = parts.fragment == "insecure"
     if parts.scheme in ("redis+unix", "unix"):
         return _socket_address(parts, query)
     if not parts.hostname:
-        raise _bad_url("urls holds a URL without a host.")
+        raise _bad_url(say("urls holds a URL without a host."))
     return Address(
         host=parts.hostname,
         port=port or DEFAULT_PORTS[mode],
@@ -314,7 +314,7 @@ def read_url(text: str, mode: Mode = "single") -> Address:
 def _socket_address(parts: SplitResult, query: Mapping[str, str]) -> Address:
     path = unquote(parts.path)
     if not path.startswith("/") or len(path) < 2:
-        raise _bad_url("urls holds a socket URL without an absolute path.")
+        raise _bad_url(say("urls holds a socket URL without an absolute path."))
     return Address(
         path=path,
         db=_database(query.get("db", "")),
@@ -355,7 +355,7 @@ def _database(text: str) -> int:
     if not text:
         return 0
     if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise _bad_url("urls: the database is not a number.")
+        raise _bad_url(say("urls: the database is not a number."))
     return int(text)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stores.errors import StoreError, StoreRefused
+from stores.texts import counted, figure, joined, say
 from stores.types import Check, CheckState
 
 LAG_SECONDS: Final = 10.0
@@ -44,11 +45,11 @@ def of_postgresql(query: Query) -> Replication:
     """Two queries. The details of a primary's replicas need the role pg_monitor."""
     standby, seconds, streaming, paused = query(_PG_STANDBY)[0]
     if standby:
-        broken = "replay is paused" if paused else "" if streaming is None or streaming else "it is not connected to its primary"
+        broken = say("replay is paused") if paused else "" if streaming is None or streaming else say("it is not connected to its primary")
         return Replication(True, None if seconds is None else max(0.0, float(seconds)), broken)
     rows = query(_PG_FOLLOWERS)
     if any(row[1] is None for row in rows):
-        return Replication(hidden=f"{len(rows)} replicas; the login may not see how far they are (GRANT pg_monitor)")
+        return Replication(hidden=say("%(count)s replicas; the login may not see how far they are (GRANT pg_monitor)", count=len(rows)))
     found = (
         Follower(str(name or where or "replica"), _number(lag), _whole(behind), str(state)) for name, state, lag, behind, where in rows
     )
@@ -61,21 +62,21 @@ def of_mysql(query: Callable[[str], Sequence[dict[str, Any]]]) -> Replication:
         rows = query("SHOW REPLICA STATUS")
     except StoreRefused as error:
         if "right" in error.message:
-            return Replication(hidden="the login may not see the state of replication (GRANT REPLICATION CLIENT, or REPLICA MONITOR)")
+            return Replication(hidden=say("the login may not see the state of replication (GRANT REPLICATION CLIENT, or REPLICA MONITOR)"))
         raise
     if not rows:
         return Replication()
     row = {name.replace("Master", "Source").replace("Slave", "Replica"): value for name, value in rows[0].items()}
     stopped = [part for part in ("IO", "SQL") if str(row.get(f"Replica_{part}_Running")) not in ("Yes", "Preparing")]
     said = str(row.get("Last_IO_Error") or row.get("Last_SQL_Error") or "").split("\n")[0][:120]
-    broken = f"its {' and '.join(stopped)} thread does not run{': ' + said if said else ''}" if stopped else ""
+    broken = joined(say("its %(stopped)s thread does not run", stopped=" + ".join(stopped)), said, between=": ") if stopped else ""
     return Replication(True, _number(row.get("Seconds_Behind_Source")), broken)
 
 
 def check_of(found: Replication) -> Check | None:
     """The step of the connection test; None for a server without replicas."""
     if found.hidden:
-        return Check("Replication", CheckState.SKIPPED, found.hidden)
+        return Check(say("Replication"), CheckState.SKIPPED, found.hidden)
     if found.follows:
         return _replica(found)
     if not found.followers:
@@ -83,8 +84,10 @@ def check_of(found: Replication) -> Check | None:
     behind = [follower for follower in found.followers if (follower.seconds or 0) > LAG_SECONDS or follower.state not in _HEALTHY]
     detail = "; ".join(_said(follower) for follower in found.followers)
     if behind:
-        return Check("Replication", CheckState.WARN, detail, "Look at the replica's log, its disk and the network between the two.")
-    return Check("Replication", CheckState.OK, detail)
+        return Check(
+            say("Replication"), CheckState.WARN, detail, say("Look at the replica's log, its disk and the network between the two.")
+        )
+    return Check(say("Replication"), CheckState.OK, detail)
 
 
 def step(read: Callable[[], Replication | None]) -> Check | None:
@@ -92,7 +95,7 @@ def step(read: Callable[[], Replication | None]) -> Check | None:
     try:
         found = read()
     except StoreError as error:
-        return Check("Replication", CheckState.SKIPPED, error.message)
+        return Check(say("Replication"), CheckState.SKIPPED, error.message)
     return None if found is None else check_of(found)
 
 
@@ -100,23 +103,25 @@ def lag_words(found: Replication) -> str:
     """A replica's lag: "0.0 s behind", "lag unknown", or why it does not follow."""
     if found.broken:
         return found.broken
-    return "lag unknown" if found.seconds is None else f"{found.seconds:.1f} s behind"
+    return say("lag unknown") if found.seconds is None else say("%(seconds)s s behind", seconds=figure(found.seconds, 1))
 
 
 def _replica(found: Replication) -> Check:
-    words = f"a replica, {lag_words(found)}"
+    words = say("a replica, %(lag)s", lag=lag_words(found))
     if found.broken:
-        return Check("Replication", CheckState.WARN, words, "Start replication again; until then reads here are old.")
+        return Check(say("Replication"), CheckState.WARN, words, say("Start replication again; until then reads here are old."))
     if found.seconds is not None and found.seconds > LAG_SECONDS:
-        return Check("Replication", CheckState.WARN, words, "Let it catch up, or read from the primary: what is read here is old.")
-    return Check("Replication", CheckState.OK, words)
+        return Check(
+            say("Replication"), CheckState.WARN, words, say("Let it catch up, or read from the primary: what is read here is old.")
+        )
+    return Check(say("Replication"), CheckState.OK, words)
 
 
 def _said(follower: Follower) -> str:
-    seconds = "" if follower.seconds is None else f", {follower.seconds:.1f} s"
-    behind = "" if follower.bytes is None else f", {follower.bytes:,} bytes"
-    lag = f"{seconds}{behind} behind".lstrip(", ") if seconds or behind else "lag unknown"
-    return f"{follower.name}: {lag}" + ("" if follower.state in _HEALTHY else f", {follower.state}")
+    seconds = "" if follower.seconds is None else f"{follower.seconds:.1f} s"
+    amount = joined(seconds, "" if follower.bytes is None else counted(follower.bytes, "byte"), between=", ")
+    lag = say("%(amount)s behind", amount=amount) if amount else say("lag unknown")
+    return joined(say("%(name)s: %(lag)s", name=follower.name, lag=lag), "" if follower.state in _HEALTHY else follower.state, between=", ")
 
 
 def _number(value: object) -> float | None:

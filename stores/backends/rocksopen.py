@@ -53,7 +53,10 @@ def _translate(path: Path, said: str) -> StoreError:
     if "lock file" in low or "lock hold by current process" in low:
         return ReadOnly(rocksfiles.held_by(0))
     if "no such file or directory" in low:
-        return FileVanished(f"A file of the database {path} is missing: {said}", "Try again; if it stays away the database is damaged.")
+        return FileVanished(
+            say("A file of the database %(path)s is missing: %(said)s", path=path, said=said),
+            say("Try again; if it stays away the database is damaged."),
+        )
     if "permission denied" in low:
         return StoreRefused(
             say(
@@ -215,12 +218,12 @@ class Secondary:
         additions twice, in the table and in its own memory.
         """
         if rocksfiles.generation(self.path) != self._generation:
-            raise FileVanished(f"The tables of {self.path} have changed.", "Try again.")
+            raise FileVanished(say("The tables of %(path)s have changed.", path=self.path), say("Try again."))
         self._link_new_logs()
         with translated(self.path):
             self.tables.database.try_catch_up_with_primary()
         if rocksfiles.generation(self.path) != self._generation:
-            raise FileVanished(f"The tables of {self.path} have changed.", "Try again.")
+            raise FileVanished(say("The tables of %(path)s have changed.", path=self.path), say("Try again."))
 
     def _link_new_logs(self) -> None:
         """Bring the links up to date unless the folder's time says that no file has come or gone since the last look."""

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from stores.backends import replication
+from stores.backends.clocks import clock_words
 from stores.backends.sqlserver import ConnectionRefused
 from stores.errors import StoreError, StoreRefused
-from stores.texts import say
+from stores.texts import counted, figure, joined, say
 from stores.types import Check, CheckState
 
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ def _steps(backend: SQLBackend) -> Iterator[Check]:
     yield from backend.check_way()
     yield from backend.check_login()
     for name, step in (
-        ("Server", _server),
-        ("Tables", _tables),
-        ("Reading", _reading),
-        ("Writing", _writing),
+        (say("Server"), _server),
+        (say("Tables"), _tables),
+        (say("Reading"), _reading),
+        (say("Writing"), _writing),
         ("Stalwart", _stalwart),
-        ("Clock", _clock),
-        ("Replication", _replication),
+        (say("Clock"), _clock),
+        (say("Replication"), _replication),
     ):
         check = _guarded(name, step, backend)
         if check is not None:
@@ -79,40 +80,49 @@ def _guarded(name: str, step: Callable[[SQLBackend], Check | None], backend: SQL
 
 def _server(backend: SQLBackend) -> Check:
     ping = backend.ping()
-    return Check("Server", CheckState.OK, f"{ping.server}, {ping.milliseconds:.1f} ms")
+    return Check(
+        say("Server"),
+        CheckState.OK,
+        joined(ping.server, say("%(milliseconds)s ms", milliseconds=figure(ping.milliseconds, 1)), between=", "),
+    )
 
 
 def _tables(backend: SQLBackend) -> Check:
     wanted = (backend.tables.values, backend.tables.counters)
     missing = [table for table in wanted if table not in backend.table_names()]
     if missing:
-        raise missing_table(" and no table ".join(missing), backend.version)
+        raise missing_table(", ".join(missing), backend.version)
     for table in wanted:
         backend.look_into(table)
-    return Check("Tables", CheckState.OK, f"{' and '.join(wanted)} are there")
+    return Check(say("Tables"), CheckState.OK, say("%(wanted)s are there", wanted=", ".join(wanted)))
 
 
 def _reading(backend: SQLBackend) -> Check:
     number, exact = backend.count(at_most=1000)
-    return Check("Reading", CheckState.OK, f"{number} keys" if exact else f"more than {number} keys")
+    return Check(say("Reading"), CheckState.OK, counted(number, "key") if exact else say("more than %(keys)s", keys=counted(number, "key")))
 
 
 def _writing(backend: SQLBackend) -> Check:
     reason = backend.capabilities.why.get("writes", "")
     if not reason:
-        return Check("Writing", CheckState.OK, "this login may change both tables")
-    return Check("Writing", CheckState.WARN, reason, "Browsing works; grant INSERT, UPDATE and DELETE on both tables to edit and purge.")
+        return Check(say("Writing"), CheckState.OK, say("this login may change both tables"))
+    return Check(
+        say("Writing"), CheckState.WARN, reason, say("Browsing works; grant INSERT, UPDATE and DELETE on both tables to edit and purge.")
+    )
 
 
 def _stalwart(backend: SQLBackend) -> Check:
     found, wanted = backend.detect_version(), backend.version
     if not found:
-        return Check("Stalwart", CheckState.SKIPPED, "the tables do not tell the version; choose it in the settings")
+        return Check("Stalwart", CheckState.SKIPPED, say("the tables do not tell the version; choose it in the settings"))
     if wanted and found != wanted:
         return Check(
-            "Stalwart", CheckState.WARN, f"the tables look like {found}, the store is set to {wanted}", f"Set the version to {found}."
+            "Stalwart",
+            CheckState.WARN,
+            say("the tables look like %(found)s, the store is set to %(wanted)s", found=found, wanted=wanted),
+            say("Set the version to %(found)s.", found=found),
         )
-    return Check("Stalwart", CheckState.OK, f"the tables look like {found}")
+    return Check("Stalwart", CheckState.OK, say("the tables look like %(found)s", found=found))
 
 
 def _replication(backend: SQLBackend) -> Check | None:
@@ -130,6 +140,6 @@ def _clock(backend: SQLBackend) -> Check | None:
         return None
     apart = there - (before + backend.clock()) / 2
     if abs(apart) < CLOCK_SECONDS:
-        return Check("Clock", CheckState.OK, f"{abs(apart) * 1000:.0f} ms apart")
-    words = f"the server's clock is {abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} kvadmin's"
-    return Check("Clock", CheckState.WARN, words, "Let both hosts keep time by NTP: keys expire by these clocks.")
+        return Check(say("Clock"), CheckState.OK, say("%(milliseconds)s ms apart", milliseconds=figure(abs(apart) * 1000)))
+    words = clock_words(apart)
+    return Check(say("Clock"), CheckState.WARN, words, say("Let both hosts keep time by NTP: keys expire by these clocks."))

@@ -32,7 +32,7 @@ def create_tables(backend: SQLBackend) -> tuple[str, ...]:
             with backend._transaction() as execute:
                 execute(statement)
         except StoreRefused as error:
-            fix = f"Have somebody who may create tables run: {'; '.join(statements)};"
+            fix = say("Have somebody who may create tables run: %(statements)s;", statements="; ".join(statements))
             raise StoreRefused(say("The tables could not be created: %(message)s", message=error.message), fix) from None
     left = missing_tables(backend)
     if left:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from stores.backends.readonly import MemoryRows, ReadOnlyTable
 from stores.codecs.staticlookup import StaticAnswer, StaticTable, Typed
 from stores.errors import BadConfig
-from stores.texts import say
+from stores.texts import counted, say
 from stores.types import Check, CheckState, Clock, Ping
 
 
@@ -23,9 +23,9 @@ class StaticBackend(ReadOnlyTable):
 
     TYPE = "static"
     LABEL = "In-memory static"
-    ADVICE = "Keys and values that never change by themselves: trusted domains, spam traps, redirectors."
-    WHY_READ_ONLY = "In-memory static stores are read only: the server takes their entries from its configuration."
-    WHY_NO_PURGE = "Entries of in-memory static stores never expire; there is nothing to purge."
+    ADVICE = say("Keys and values that never change by themselves: trusted domains, spam traps, redirectors.")
+    WHY_READ_ONLY = say("In-memory static stores are read only: the server takes their entries from its configuration.")
+    WHY_NO_PURGE = say("Entries of in-memory static stores never expire; there is nothing to purge.")
 
     def __init__(
         self, settings: Mapping[str, str], *, entries: Iterable[tuple[str, str]] = (), version: str = "", clock: Clock = time.time
@@ -45,9 +45,21 @@ class StaticBackend(ReadOnlyTable):
         return self._table.first(text)
 
     def ping(self) -> Ping:
-        return Ping(0.0, "in-memory static")
+        return Ping(0.0, say("in-memory static"))
 
     def check(self) -> list[Check]:
         if not self.entries:
-            return [Check("entries", CheckState.WARN, "The store has no entries: every lookup finds nothing.", "Add entries.")]
-        return [Check("entries", CheckState.OK, f"{self.rows.count()[0]} entries, {self._table.globs} of them patterns.")]
+            return [
+                Check(say("Entries"), CheckState.WARN, say("The store has no entries: every lookup finds nothing."), say("Add entries."))
+            ]
+        return [
+            Check(
+                say("Entries"),
+                CheckState.OK,
+                say(
+                    "%(entries)s, %(globs)s of them patterns.",
+                    entries=counted(self.rows.count()[0], "entry", "entries"),
+                    globs=self._table.globs,
+                ),
+            )
+        ]

@@ -24,8 +24,8 @@ NEVER_NUMBER: Final = (1 << 64) - 1
 LAST_EXPIRY: Final = NEVER_NUMBER - 1
 """The latest expiry a header can hold; one more means never."""
 
-TOO_SHORT: Final = "The row has {} bytes; a row needs 8 bytes of expiry."
-HALF_MARKER: Final = "The row has expiry 0 like the marker of a counter but only {} of its 16 bytes."
+TOO_SHORT: Final = say("The row has %(count)s bytes; a row needs 8 bytes of expiry.")
+HALF_MARKER: Final = say("The row has expiry 0 like the marker of a counter but only %(count)s of its 16 bytes.")
 
 
 class RowParts(NamedTuple):
@@ -42,13 +42,13 @@ class RowParts(NamedTuple):
 def split_row(row: bytes) -> RowParts:
     """Classify a row of `m` and take it apart. Total on any bytes, about 1 µs."""
     if len(row) < HEADER:
-        return RowParts(Kind.VALUE, None, None, TOO_SHORT.format(len(row)))
+        return RowParts(Kind.VALUE, None, None, TOO_SHORT.filled(count=len(row)))
     header = row[:HEADER]
     if header == NEVER_HEADER:
         return RowParts(Kind.VALUE, None, row[HEADER:])
     if header == MARKER_HEADER:
         if len(row) < MARKER_SIZE:
-            return RowParts(Kind.VALUE, None, None, HALF_MARKER.format(len(row)))
+            return RowParts(Kind.VALUE, None, None, HALF_MARKER.filled(count=len(row)))
         return RowParts(Kind.COUNTER, _expiry(row[HEADER:MARKER_SIZE]), None)
     return RowParts(Kind.VALUE, int.from_bytes(header, "big"), row[HEADER:])
 

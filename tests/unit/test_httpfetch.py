@@ -190,7 +190,7 @@ def test_an_endless_answer_is_cut_at_its_limit() -> None:
         while True:
             send(b"x" * 65_536)
 
-    with ListServer(answer) as server, pytest.raises(StoreRefused, match="more than 3000000 bytes"):
+    with ListServer(answer) as server, pytest.raises(StoreRefused, match="more than 3,000,000 bytes"):
         fetch(options(server.url, max_size=3_000_000))
     with ListServer(ok(b"a\nb\n")) as server:
         assert fetch(options(server.url, max_size=4)).entries is not None
@@ -217,7 +217,7 @@ def test_a_gzip_bomb_stays_small() -> None:
     for body in (bomb, nested):
         with ListServer(ok(body)) as server:
             tracemalloc.start()
-            with pytest.raises(StoreRefused, match="more than 1000000 bytes after unpacking"):
+            with pytest.raises(StoreRefused, match="more than 1,000,000 bytes after unpacking"):
                 fetch(options(server.url, gzipped=True, max_size=1_000_000))
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
@@ -334,7 +334,7 @@ def test_the_connection_test_fetches_a_beginning() -> None:
     with ListServer(ok(body)) as server:
         fresh, known = backend(server.url).check(), backend(server.url, entries=(("a", ""),), fetched_at=0.0).check()
     assert [(check.name, check.state) for check in fresh] == [("Fetch", "ok"), ("Copy", "warn")]
-    assert fresh[0].detail.startswith("More than 1000 entries")
+    assert fresh[0].detail.startswith("More than 1,000 entries")
     assert known[1].detail == "1 entries, 2.0 hours old."
     with ListServer(ok(b"\n")) as server:
         assert [check.state for check in backend(server.url).check()] == ["warn"]
