@@ -44,6 +44,7 @@ from stores.backends.sql import (
 from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import READ_SECONDS, TLS_FIELDS, ServerConfig, way_to
 from stores.errors import StoreRefused
+from stores.texts import say
 from stores.types import (
     Capabilities,
     Check,
@@ -66,7 +67,7 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
 
     TYPE = "mysql"
     LABEL = "MySQL or MariaDB"
-    ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
+    ADVICE = say("Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights.")
     SETTINGS = (
         SettingField("host", label="Host", required=True, help="Name or address of the server, or the path of its socket."),
         SettingField("port", FieldType.INTEGER, "Port", default="3306", help="TCP port of the server."),

@@ -36,6 +36,7 @@ from stores.backends.sql import (
 )
 from stores.backends.sql_batch import Pair
 from stores.backends.sqlserver import READ_SECONDS, TLS_FIELDS, WAIT_SLICE, ServerConfig, way_to
+from stores.texts import say
 from stores.types import Capabilities, Check, CheckState, Clock, FieldType, Ping, SettingField, TidyOffer, TidyStep
 
 SOCKET_FOLDERS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where the server puts its sockets
@@ -59,7 +60,7 @@ class PostgreSQLBackend(SurveyByPages, PurgeByPages):
 
     TYPE = "postgresql"
     LABEL = "PostgreSQL"
-    ADVICE = "Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights."
+    ADVICE = say("Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights.")
     SETTINGS = (
         SettingField("host", label="Host", help="Empty: the local socket."),
         SettingField("port", FieldType.INTEGER, "Port", default="5432", help="TCP port of the server."),

@@ -335,7 +335,7 @@ def test_the_connection_test_fetches_a_beginning() -> None:
         fresh, known = backend(server.url).check(), backend(server.url, entries=(("a", ""),), fetched_at=0.0).check()
     assert [(check.name, check.state) for check in fresh] == [("Fetch", "ok"), ("Copy", "warn")]
     assert fresh[0].detail.startswith("More than 1,000 entries")
-    assert known[1].detail == "1 entries, 2.0 hours old."
+    assert known[1].detail == "1 entry, 2.0 hours old"
     with ListServer(ok(b"\n")) as server:
         assert [check.state for check in backend(server.url).check()] == ["warn"]
     (failed,) = backend(server.url).check()
