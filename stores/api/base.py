@@ -69,6 +69,11 @@ Number = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
 """A counter: signed 64 bits."""
 Serial = Annotated[int, Field(ge=0, le=(1 << 62))]
 """A number that kvadmin has given to something."""
+Instant = Annotated[int, Field(ge=0, le=253_402_300_799)]
+"""Unix seconds, up to the year 9999."""
+Reference = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+"""A UUID."""
+Scope = Literal["read", "edit", "purge", "admin"]
 
 
 class KeyOut(Schema):
@@ -108,7 +113,7 @@ class Token(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
         throttle.require_patience(request)
-        found = tokens.find(token)
+        found = tokens.find(token, request.META.get("REMOTE_ADDR") or None)
         if found is None:
             throttle.wrong(request)
             return None

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 from ninja import Field, Router, Schema, Status
 
 from stores.api.base import ApiRequest, Body, Name, Text, actor, does, whole
+from stores.api.subjects import TargetOut, target_out
 from stores.errors import BadConfig, KeyNotFound
 from stores.models import MailServer
-from stores.services import mailserver
+from stores.services import mailserver, unban
+from stores.services.permissions import Permission, require
 
 router = Router(tags=["mail server"])
 
@@ -48,6 +50,21 @@ class LiftIn(Body):
     address: Name
 
 
+class LiftPlanOut(Schema):
+    """The bans that would be deleted, the counters that would be reset, and the stores that could not be asked for some."""
+
+    bans: list[BanOut]
+    counters: list[TargetOut]
+    unread: list[str]
+
+
+class LiftedOut(Schema):
+    """`undo` is for `POST /acts/undo`: it puts counters back, not bans; empty where none was reset."""
+
+    steps: list[StepOut]
+    undo: str
+
+
 class MaintainIn(Body):
     """Empty `class`: purge what has expired. With one, all keys of it go, live ones too, without undo: say so by `sure`."""
 
@@ -82,10 +99,31 @@ def list_bans(request: ApiRequest, address: Name = "") -> list[dict[str, Any]]:
     return [asdict(each) for each in (mailserver.bans_of(at, _network(address)) if address else mailserver.bans(at))]
 
 
-@router.post("/mail-server/lift", **does("edit", list[StepOut], "Lift the bans of an address, and look again"))
-def lift_ban(request: ApiRequest, body: LiftIn) -> list[dict[str, Any]]:
+@router.post("/mail-server/test", **does("admin", list[StepOut], "Ask the mail server for its bans, to see that it answers"))
+def test_server(request: ApiRequest) -> list[dict[str, Any]]:
+    """An error where it does not answer, or not as it should."""
+    whole(request, "admin")
+    require(actor(request), Permission.CONFIGURE)
+    return [{"ok": True, "text": f"The server answers and names its bans: {len(mailserver.bans(_present()))}"}]
+
+
+@router.post("/mail-server/lift/plan", **does("read", LiftPlanOut, "What lifting the bans of an address would do"))
+def plan_lift(request: ApiRequest, body: LiftIn) -> dict[str, Any]:
+    whole(request, "read")
+    found = unban.plan(_present(), _network(body.address))
+    return {
+        "bans": [asdict(each) for each in found.bans],
+        "counters": [target_out(each) for each in found.counters],
+        "unread": list(found.unread),
+    }
+
+
+@router.post("/mail-server/lift", **does("edit", LiftedOut, "Lift the bans of an address, and reset what would ban it again"))
+def lift_ban(request: ApiRequest, body: LiftIn) -> dict[str, Any]:
+    """Looks again after each; counters are only reset when no ban is left."""
     whole(request, "edit")
-    return [asdict(step) for step in mailserver.lift(actor(request), _present(), _network(body.address))]
+    done = unban.lift(actor(request), _present(), _network(body.address))
+    return {"steps": [asdict(step) for step in done.steps], "undo": done.undo}
 
 
 @router.post("/mail-server/maintenance", **does("edit", list[StepOut], "Have the mail server purge a store or remove a class"))

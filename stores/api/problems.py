@@ -66,11 +66,12 @@ def no_route(request: HttpRequest, **_: str) -> HttpResponse:
 
 
 def refusing(view: View) -> View:
-    """A route whose answer to a method that it does not have is a problem too."""
+    """A route whose answer to a method that it does not have is a problem too, and whose answers nobody on the way keeps."""
 
     @wraps(view)
     def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = view(request, *args, **kwargs)
+        response.headers.setdefault("Cache-Control", "no-store")
         if response.status_code != 405:
             return response
         refused = answer(405, f"This route does not take {request.method}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -56,8 +56,9 @@ class StoreChange(Body):
 
 
 class TrialIn(Body):
-    """A definition that is tested and not kept."""
+    """A definition that is tested and not kept. With `store`, its secrets that come back masked are those that it has."""
 
+    store: Name = ""
     type: Name
     settings: Settings = {}
     version: Name = ""
@@ -127,7 +128,10 @@ def list_types(request: ApiRequest) -> list[dict[str, Any]]:
 @router.post("/store-types/test", **does("admin", list[CheckOut], "Test a definition without keeping it"))
 def test_definition(request: ApiRequest, body: TrialIn) -> list[dict[str, Any]]:
     tokens.require(request.auth, "admin")
-    return checks(definitions.test_connection(body.type.strip().lower(), body.settings, body.version, _pairs(body.entries)))
+    settings: Mapping[str, str] = body.settings
+    if body.store:
+        settings = definitions.merge_secrets(allowed_store(request, body.store, "admin"), settings)
+    return checks(definitions.test_connection(body.type.strip().lower(), settings, body.version, _pairs(body.entries)))
 
 
 @router.get("/stores", **does("read", list[StoreOut], "All stores the token may touch"))

@@ -18,7 +18,7 @@ from stores.services.verdict import judge
 router = Router(tags=["subjects"])
 
 Subject = Annotated[str, Field(max_length=1000)]
-ActionName = Literal["reset", "allow", "neutral", "release", "revoke", "forget", "clear"]
+ActionName = Literal["reset", "allow", "neutral", "release", "revoke", "forget"]
 
 
 class TraceOut(KeyOut):
@@ -178,7 +178,8 @@ def get_verdict(request: ApiRequest, q: Subject, store: str = "") -> dict[str, A
     found = find.search(q, asked_stores(request, store))
     verdict = judge(found, Store.objects.in_bulk([searched.store_id for searched in found.stores]))
     proposals = [
-        {"action": each.action, "label": each.label, "targets": [_target(target) for target in each.targets]} for each in verdict.proposals
+        {"action": each.action, "label": each.label, "targets": [target_out(target) for target in each.targets]}
+        for each in verdict.proposals
     ]
     return {
         "subject": found.subject,
@@ -230,7 +231,8 @@ def _targets(request: ApiRequest, body: ActIn, scope: str) -> list[Target]:
     return [Target(target.store, key_of(target.key), target.etag) for target in body.targets]
 
 
-def _target(target: Target) -> dict[str, Any]:
+def target_out(target: Target) -> dict[str, Any]:
+    """A key of an act as the API answers it."""
     store, _, rest = target.pick.partition("/")
     key, _, etag = rest.rpartition(":")
     return {"store": store, "key": key, "etag": etag}

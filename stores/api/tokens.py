@@ -1,13 +1,13 @@
-"""Tokens: which there are, and ending one. They are made on a page, signed in: a token cannot make tokens."""
+"""Tokens: which there are, making and ending one. What a token makes may no more than itself, and ends with it."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from ninja import Router, Schema, Status
+from ninja import Field, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Serial, actor, does
+from stores.api.base import ApiRequest, Body, Instant, Name, Scope, Serial, Text, actor, does
 from stores.models import ApiToken
 from stores.services import tokens
 from stores.services.rights import Permission
@@ -28,6 +28,23 @@ class TokenOut(Schema):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    made_with: int | None
+    """The token that made it."""
+
+
+class MadeOut(TokenOut):
+    """`secret` is answered this once and kept nowhere."""
+
+    secret: str
+
+
+class TokenIn(Body):
+    """No more than the token that asks: its scopes, its stores, its end."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=80, pattern=r"\S")]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
+    stores: Annotated[list[Name], Field(max_length=1000)] = []
+    expires_at: Instant | None = None
 
 
 class MeOut(TokenOut):
@@ -53,7 +70,16 @@ def list_tokens(request: ApiRequest) -> list[dict[str, Any]]:
     return [_token(token) for token in tokens.listed(actor(request))]
 
 
-@router.post("/tokens/{token_id}/revoke", **does("admin", TokenOut, "End a token for good"))
+@router.post("/tokens", **does("admin", MadeOut, "Make a token; its secret is answered this once", 201))
+def make_token(request: ApiRequest, body: TokenIn) -> Status[dict[str, Any]]:
+    """It is the owner's of the token that asks. One with `expires_at` in Unix seconds ends then."""
+    tokens.require(request.auth, "admin")
+    until = None if body.expires_at is None else datetime.fromtimestamp(body.expires_at, UTC)
+    token, secret = tokens.issue(actor(request), body.name, body.scopes, body.stores, until, made_with=request.auth)
+    return Status(201, _token(token) | {"secret": secret})
+
+
+@router.post("/tokens/{token_id}/revoke", **does("admin", TokenOut, "End a token for good, and those that it made"))
 def revoke_token(request: ApiRequest, token_id: Serial) -> dict[str, Any]:
     tokens.require(request.auth, "admin")
     return _token(tokens.revoke(actor(request), token_id))
@@ -69,4 +95,9 @@ def revoke_own(request: ApiRequest) -> Status[None]:
 
 def _token(token: ApiToken) -> dict[str, Any]:
     names = ("name", "hint", "scopes", "stores", "created_at", "expires_at", "last_used_at", "revoked_at")
-    return {"id": token.pk, "owner": token.owner.get_username(), **{name: getattr(token, name) for name in names}}
+    return {
+        "id": token.pk,
+        "made_with": token.made_with_id,
+        "owner": token.owner.get_username(),
+        **{name: getattr(token, name) for name in names},
+    }

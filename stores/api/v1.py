@@ -13,6 +13,7 @@ from ninja import NinjaAPI
 from ninja.security import django_auth
 
 from stores.api import (
+    accounts,
     alerts,
     audit,
     bulk,
@@ -80,8 +81,8 @@ def openapi(request: HttpRequest) -> dict[str, Any]:
 
 
 ROUTERS = (
-    overview, stores, keys, bulk, keyfiles, counts, purges, runs, trash, subjects, spam, tables, lookups, alerts, audit, tokens, mailserver,
-    configuration,
+    overview, stores, keys, bulk, keyfiles, counts, purges, runs, trash, subjects, spam, tables, lookups, alerts, audit, tokens, accounts,
+    mailserver, configuration,
 )  # fmt: skip
 for module in ROUTERS:
     api.add_router("", module.router)

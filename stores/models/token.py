@@ -18,6 +18,8 @@ class ApiToken(models.Model):
     """Of read, edit, purge, admin."""
     stores = models.JSONField(default=list)
     """Ids the token may touch; empty means all."""
+    made_with = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="made", editable=False)
+    """The token that made it through the API, and with which it ends; null when it was made on a page."""
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from django.utils.translation import gettext as _
 
 from stores.errors import BadConfig, NotSupported, StoreError, StoreRefused, StoreUnavailable
-from stores.models import MailServer, Store
-from stores.services import audit, mailserver, permissions, server_objects
+from stores.models import Errand, MailServer, Store
+from stores.services import audit, importer, mailserver, permissions, server_objects
 from stores.services.access import opened
 from stores.services.actor import Actor
 from stores.services.mailserver_http import Bounds, LoginRefused, NoSuchThing, NotAllowed, Unusable, address_of, request
@@ -228,3 +228,12 @@ def ask_by_params(params: Mapping[str, Any]) -> dict[str, Any]:
 def keep_access(actor: Actor, kept: Mapping[str, Any], version: str) -> None:
     """Keep address and credential of a server that has answered, encrypted, as the mail server of the settings."""
     mailserver.save(actor, kept["url"], version, kept["token"], bool(kept["unchecked"]))
+
+
+def keep_answered(actor: Actor, errand: Errand) -> None:
+    """The same for the answer of an errand, which forgets the credential then."""
+    answer: dict[str, Any] = errand.result
+    version = answer["version"] or importer.plan(answer["text"], answer["name"]).version or "0.11"
+    keep_access(actor, answer["keep"], version if version != "0.10" else "0.11")
+    errand.result = answer | {"keep": None}
+    errand.save(update_fields=["result"])

@@ -48,10 +48,10 @@ def save(actor: Actor, *, read_only: bool, second_factor_from: Role | None) -> P
     """Set the switches; audited. Raises Forbidden. Who needs a second factor now is asked for it at the next sign-in."""
     require(actor, Permission.ADMIN)
     before = policy()
-    found = Policy(read_only=read_only, second_factor_from="" if second_factor_from is None else second_factor_from.value)
+    wanted = {"read_only": read_only, "second_factor_from": "" if second_factor_from is None else second_factor_from.value}
     caches["process"].delete(_SHOWN)
     with transaction.atomic():
-        found.save()
+        found, _made = Policy.objects.update_or_create(pk=1, defaults=wanted)
         audit.record(actor, "switches", before=_summary(before), after=_summary(found))
     return found
 

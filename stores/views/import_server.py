@@ -17,7 +17,6 @@ from stores.forms.importer import ServerForm, SettingsForm
 from stores.models import Errand, ErrandState
 from stores.registry import find_store
 from stores.services import errands, server_import
-from stores.services.importer import plan
 from stores.services.permissions import Permission
 from stores.views.common import actor_of, go, needs, page, show, wants_fragment
 from stores.views.importer import START, keep, start_context
@@ -70,8 +69,7 @@ def _answered(request: HttpRequest, errand: Errand) -> HttpResponse:
     try:
         keep(request, found["text"], found["name"], found["remarks"])
         if found["keep"]:
-            version = found["version"] or plan(found["text"], found["name"]).version or "0.11"
-            server_import.keep_access(actor_of(request), found["keep"], version if version != "0.10" else "0.11")
+            server_import.keep_answered(actor_of(request), errand)
             messages.info(request, _("Address and credential are kept under Settings, Mail server."))
     finally:
         errand.delete()

@@ -197,7 +197,8 @@ def _routes() -> list[tuple[str, str]]:
 
 
 FILLED = {"{store_id}": "mem", "{key}": "aw", "{run_id}": "nosuch", "{act}": "cancel", "{trash_id}": "1", "{count_id}": "1",
-          "{rule_id}": "1", "{token_id}": "1", "{publication_id}": "1", "{part}": "greylist"}  # fmt: skip
+          "{rule_id}": "1", "{token_id}": "1", "{publication_id}": "1", "{part}": "greylist",
+          "{account_id}": "1", "{session_id}": "1", "{errand_id}": "00000000-0000-0000-0000-000000000007"}  # fmt: skip
 
 
 QUERY: dict[str, str] = {
@@ -234,6 +235,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/alerts/{rule_id}/mute"): {"hours": 1},
     ("PUT", "/mail-server"): {"url": "http://127.0.0.1:9", "version": "0.11", "token": "x"},
     ("POST", "/mail-server/lift"): {"address": "192.0.2.1"},
+    ("POST", "/mail-server/lift/plan"): {"address": "192.0.2.1"},
+    ("POST", "/tokens"): {"name": "x", "scopes": ["read"]},
+    ("POST", "/accounts"): {"name": "ben", "role": "viewer"},
+    ("PATCH", "/accounts/{account_id}"): {"role": "viewer"},
+    ("PUT", "/switches"): {"read_only": True, "second_factor_from": None},
+    ("POST", "/configuration/ask"): {"url": "http://127.0.0.1:9", "secret": "x"},
     ("POST", "/configuration/plan"): {"text": ""},
     ("POST", "/configuration/import"): {"text": ""},
     ("POST", "/lookups"): {"function": "key_get", "key": "k"},
