@@ -21,12 +21,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import redis
 
 from benchmarks import fill
 from stores.backends.redis import RedisBackend
+from stores.services.counting import AT_ONCE, OwnParts, Work, count_parts
 from stores.services.tally import Tally
 from stores.types import KeyRange
 from tests.servers.redis import RedisServer
@@ -71,12 +73,12 @@ def bare_delete(server: RedisServer) -> int:
 
 
 def census(server: RedisServer) -> int:
-    """Every key in its class, with histogram, largest values and subjects."""
-    counted = Tally("0.11", int(time.time()), "redis")
+    """Every key in its class, with histogram, largest values and subjects, as a worker counts it."""
+    empty = partial(Tally, "0.11", int(time.time()), "redis")
     with RedisBackend({"urls": server.url}) as backend:
-        for part in backend.survey(counted.plan()):
-            counted.take(part)
-    return counted.rows
+        parts = OwnParts(backend.census_parts(AT_ONCE))
+    count_parts(Work(lambda: RedisBackend({"urls": server.url}), empty), parts, lambda at_work: False)
+    return parts.whole(empty).rows
 
 
 def delete(server: RedisServer) -> int:

@@ -244,6 +244,16 @@ class CensusRow(NamedTuple):
     corrupt: bool = False
 
 
+class CensusColumns(NamedTuple):
+    """Keys of a Redis, each once, with what a census needs to know of them, as lists side by side."""
+
+    keys: Sequence[bytes]
+    expires_ms: Sequence[int]
+    """Unix milliseconds; -1 never, -2 gone meanwhile."""
+    lengths: Sequence[int]
+    """Bytes of the value; -1 for a key that holds no string."""
+
+
 class CensusGroup(NamedTuple):
     """Rows that a server has counted together: same first byte, kind and bucket, and what else tells their class."""
 
@@ -317,8 +327,8 @@ class CensusPlan:
 class CensusSlice:
     """A bounded step of a census: what was read, and where to go on.
 
-    A plain census has `rows` only. A survey may come with groups, pairs and links, and with a `block` of rows of `m` as they are
-    stored, key and row, which are not in `rows`; sizes of rows leave the number beside them out, which pairs and links add.
+    A plain census has `rows` only. A survey may come with groups, pairs and links, with a `block` of rows of `m` as they are stored,
+    key and row, which are not in `rows`, or with `columns`; sizes of rows leave the number beside them out, which pairs and links add.
     """
 
     rows: tuple[CensusRow, ...]
@@ -332,6 +342,8 @@ class CensusSlice:
     """Size and key of rows in `groups` that are large enough for the plan."""
     numbers: bool = False
     """Rows and groups are numbers without a row in `m`."""
+    columns: CensusColumns | None = None
+    """Keys that are not in `rows`."""
 
 
 @dataclass(frozen=True, slots=True)

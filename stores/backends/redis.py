@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from stores.backends.base import Backend
@@ -20,13 +21,15 @@ from stores.backends.redis_check import check_store
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_errors import translated
 from stores.backends.redis_link import REQUEST_PATIENCE, Link, PlainLink, pipelined
+from stores.backends.redis_measure import rows_of
+from stores.backends.redis_pages import make_cursor, read_cursor
 from stores.backends.redis_rows import make_entry, read_each, read_entries, read_entry
 from stores.backends.redis_scripts import DELETE, EXPIRE, INCREMENT, SET, Answer, Outcome, Script, Write, stored_bytes, write
 from stores.backends.redis_sentinel import SentinelLink
 from stores.backends.redis_server import refuse_part, server_name
 from stores.backends.redis_settings import SETTINGS, read_settings
 from stores.backends.redis_slots import SlotWalk
-from stores.backends.redis_walk import ScanWalk, Walk, make_cursor, read_cursor
+from stores.backends.redis_walk import ScanWalk, Walk
 from stores.errors import BadConfig, Conflict, CorruptRow, KeyNotFound, StoreError
 from stores.texts import say
 from stores.types import (
@@ -34,6 +37,7 @@ from stores.types import (
     ANYTHING,
     KEEP,
     Capabilities,
+    CensusPlan,
     CensusSlice,
     Check,
     Clock,
@@ -54,9 +58,9 @@ _CAPABILITIES = Capabilities(
     ordered_scan=False,
     max_value=512 * 1024 * 1024,
     why={
-        "counters": "Redis keeps counters as text under the same keys as values; the key's class tells which is which.",
-        "purges": "Redis removes expired keys by itself; there is nothing to purge.",
-        "ordered_scan": "Redis lists keys in its own order.",
+        "counters": say("Redis keeps counters as text under the same keys as values; the key's class tells which is which."),
+        "purges": say("Redis removes expired keys by itself; there is nothing to purge."),
+        "ordered_scan": say("Redis lists keys in its own order."),
     },
 )
 
@@ -68,7 +72,7 @@ class RedisBackend(Backend):
     LABEL = "Redis"
     SETTINGS = SETTINGS
     TIDY_WHY = say("Redis frees the memory of removed keys by itself.")
-    ADVICE = "Have at hand: the URL with user and password, as Stalwart uses it."
+    ADVICE = say("Have at hand: the URL with user and password, as Stalwart uses it.")
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
         super().__init__(settings, version=version, clock=clock)
@@ -157,14 +161,33 @@ class RedisBackend(Backend):
         return total
 
     def census(self, position: str = "") -> Iterator[CensusSlice]:
-        """Every key once: expiry and length, no values; slices of about 1 ms of a server's time, on every primary.
+        """Every key once: expiry and length, no values; slices of less than 1 ms of a server's time, on every primary.
 
         Raises CursorLost when the single server restarts or fails over in between: count again from the beginning.
         """
-        start = read_cursor(self.config.where, ALL_KEYS, position)
-        for part in self.walk.census(start):
-            following = make_cursor(self.config.where, ALL_KEYS, part.position) if part.position else ""
-            yield CensusSlice(part.rows, following, part.progress)
+        for part in self._slices(position, ""):
+            yield CensusSlice(tuple(rows_of(part.columns)) if part.columns else (), part.position, part.progress)
+
+    def census_parts(self, most: int = 1) -> list[str]:
+        """The halves of a large server; stretches of slots of a cluster, at least one for each primary."""
+        return [f"{mark}*{self._cursor(position)}" for mark, position in self.walk.parts(most)]
+
+    def census_at_once(self) -> int:
+        """Two, and on a cluster one for each primary."""
+        return max(2, len(self.link.run(self.link.primaries)))
+
+    def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
+        """The census in columns: making a row of every key takes as long as counting it."""
+        mark, _, position = part.partition("*")
+        for step in self._slices(position, mark):
+            yield replace(step, position=f"{mark}*{step.position}" if step.position else "")
+
+    def _slices(self, position: str, mark: str) -> Iterator[CensusSlice]:
+        for part in self.walk.census(read_cursor(self.config.where, ALL_KEYS, position), mark):
+            yield replace(part, position=self._cursor(part.position))
+
+    def _cursor(self, position: str) -> str:
+        return make_cursor(self.config.where, ALL_KEYS, position) if position else ""
 
     # writing
 
@@ -190,7 +213,7 @@ class RedisBackend(Backend):
         """PEXPIREAT or PERSIST. A past expiry is refused, for Redis would delete the key."""
         answer = self._write(EXPIRE, key, expect, b"", _milliseconds(expires_at))
         if answer.outcome is Outcome.NONE:
-            raise KeyNotFound("There is no such key any more.", "It may have expired or been deleted; reload the list.")
+            raise KeyNotFound(say("There is no such key any more."), say("It may have expired or been deleted; reload the list."))
         return make_entry(key, answer.value or b"", answer.expires_ms)
 
     def delete(self, key: bytes, expect: Expected = ANYTHING) -> Entry | None:
@@ -236,7 +259,7 @@ class RedisBackend(Backend):
 
     def _put(self, entry: Entry, expect: Expected) -> Write:
         if entry.length is not None or (entry.value is None and entry.counter is None):
-            raise BadConfig("Only part of this entry is known; it cannot be written.", "Read the key again.", "value")
+            raise BadConfig(say("Only part of this entry is known; it cannot be written."), say("Read the key again."), "value")
         value = stored_bytes(entry)
         self._check_lengths(entry.key, value)
         expires = _milliseconds(entry.expires_at) if entry.expires_at_ms is None else str(entry.expires_at_ms)
@@ -282,15 +305,15 @@ class RedisBackend(Backend):
 
     def _write(self, script: Script, key: bytes, expect: Expected, value: bytes, expires: str) -> Answer:
         if isinstance(expect, Entry) and expect.key != key:
-            raise Conflict("This is not the key that was read.", self.get(key))
+            raise Conflict(say("This is not the key that was read."), self.get(key))
         answer = write(self.link, Write(script, key, expect, value, expires))
         match answer.outcome:
             case Outcome.CONFLICT:
                 raise _conflict(key, expect, answer)
             case Outcome.PAST:
                 raise BadConfig(
-                    "The expiry lies in the past of the server's clock; Redis would remove the key at once.",
-                    "Choose a later time, or delete the key.",
+                    say("The expiry lies in the past of the server's clock; Redis would remove the key at once."),
+                    say("Choose a later time, or delete the key."),
                     "expires_at",
                 )
             case Outcome.TYPE:
@@ -302,9 +325,17 @@ class RedisBackend(Backend):
     def _check_lengths(self, key: bytes, value: bytes) -> None:
         longest, largest = self.capabilities.max_key, self.capabilities.max_value
         if len(key) > longest:
-            raise BadConfig(f"The key has {len(key)} bytes; {self.LABEL} takes at most {longest}.", "Shorten the key.", "key")
+            raise BadConfig(
+                say("The key has %(count)s bytes; %(label)s takes at most %(longest)s.", count=len(key), label=self.LABEL, longest=longest),
+                say("Shorten the key."),
+                "key",
+            )
         if len(value) > largest:
-            raise BadConfig(f"The value has {len(value)} bytes; this store takes at most {largest}.", "Shorten the value.", "value")
+            raise BadConfig(
+                say("The value has %(count)s bytes; this store takes at most %(largest)s.", count=len(value), largest=largest),
+                say("Shorten the value."),
+                "value",
+            )
 
 
 def _stored(key: bytes, answer: Answer | Entry | StoreError | None) -> Any:
@@ -323,7 +354,7 @@ def _milliseconds(expires_at: int | Keep | None) -> str:
     if expires_at is None:
         return "-1"
     if not -(1 << 53) < expires_at * 1000 < 1 << 53:
-        raise BadConfig("The expiry is too far away for Redis.", "Choose an earlier time, or never.", "expires_at")
+        raise BadConfig(say("The expiry is too far away for Redis."), say("Choose an earlier time, or never."), "expires_at")
     return str(max(expires_at, 0) * 1000)
 
 
@@ -336,18 +367,22 @@ def _number(text: bytes) -> int:
 
 def _check_number(number: int, name: str) -> None:
     if not _LOWEST <= number <= _HIGHEST:
-        raise BadConfig(f"{number} does not fit into a signed 64-bit number.", f"Stay between {_LOWEST} and {_HIGHEST}.", name)
+        raise BadConfig(
+            say("%(number)s does not fit into a signed 64-bit number.", number=number),
+            say("Stay between %(lowest)s and %(highest)s.", lowest=_LOWEST, highest=_HIGHEST),
+            name,
+        )
 
 
 def _conflict(key: bytes, expect: Expected, answer: Answer) -> Conflict:
     if answer.value is None:
-        return Conflict("The key has been removed since it was read.")
+        return Conflict(say("The key has been removed since it was read."))
     current: Any = make_entry(key, answer.value, answer.expires_ms)
-    return Conflict(current=current) if isinstance(expect, Entry) else Conflict("The key exists already.", current)
+    return Conflict(current=current) if isinstance(expect, Entry) else Conflict(say("The key exists already."), current)
 
 
 def _refuse(key: bytes, raw: bytes, why: str) -> NoReturn:
-    raise CorruptRow(key, raw, f"The key holds {why}.")
+    raise CorruptRow(key, raw, say("The key holds %(why)s.", why=why))
 
 
 def _refuse_number(key: bytes, value: bytes) -> NoReturn:
@@ -355,4 +390,8 @@ def _refuse_number(key: bytes, value: bytes) -> NoReturn:
         _number(value)
     except ValueError:
         _refuse(key, value, "no number, so nothing can be added to it")
-    raise BadConfig("The sum does not fit into a signed 64-bit number.", f"Stay between {_LOWEST} and {_HIGHEST}.", "delta")
+    raise BadConfig(
+        say("The sum does not fit into a signed 64-bit number."),
+        say("Stay between %(lowest)s and %(highest)s.", lowest=_LOWEST, highest=_HIGHEST),
+        "delta",
+    )

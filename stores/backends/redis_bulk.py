@@ -8,8 +8,9 @@ from typing import Final, TypeVar
 
 from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Command, Link
+from stores.backends.redis_pages import LARGEST_COUNT
 from stores.backends.redis_scripts import Answer, Write, answer_of
-from stores.backends.redis_walk import LARGEST_COUNT, Walk
+from stores.backends.redis_walk import Walk
 from stores.errors import StoreError, StoreUnavailable
 from stores.types import KeyRange
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Sequence, Set
+from typing import Final
 
 from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Link
 from stores.backends.redis_rows import ask, expiry_command
 from stores.backends.redis_scripts import EXPIRY_LUA, Script
-from stores.types import CensusRow, Kind
+from stores.types import CensusColumns, CensusRow, Kind
 
 CENSUS_COUNT: Final = 200
 """COUNT of a census slice, lowered where the server is slower: see `Tempo`."""
@@ -31,15 +30,15 @@ local started = micros()
 """Time inside a script: newer servers freeze TIME there and offer os.clock, older ones the other way round."""
 
 MEASURE_LUA: Final = """
-local function measure(out, names, exact)
-  local call, pcall, filled = redis.call, redis.pcall, #out
+local function measure(names, exact)
+  local call, pcall, times, sizes = redis.call, redis.pcall, {}, {}
   for place = 1, #names do
     local key = names[place]
+    times[place] = exact and call('PEXPIRETIME', key) or expiry(key, exact)
     local size = pcall('STRLEN', key)
-    out[filled + 1], out[filled + 2] = key, exact and call('PEXPIRETIME', key) or expiry(key, exact)
-    out[filled + 3] = type(size) == 'table' and -1 or size
-    filled = filled + 3
+    sizes[place] = type(size) == 'table' and -1 or size
   end
+  return times, sizes
 end
 """
 SLICE: Final = Script(
@@ -48,40 +47,26 @@ SLICE: Final = Script(
     + MEASURE_LUA
     + """
 local page = redis.call('SCAN', ARGV[2], 'COUNT', ARGV[3])
-local out = {0, page[1]}
-measure(out, page[2], ARGV[1] == '1')
-out[1] = math.floor(micros() - started)
-return out
+local times, sizes = measure(page[2], ARGV[1] == '1')
+return {math.floor(micros() - started), page[1], page[2], times, sizes}
 """
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a census asks of keys, as three lists side by side: a census looks at millions."""
+def rows_of(columns: CensusColumns) -> list[CensusRow]:
+    """A row for each key that is still there."""
+    new, row, kind = tuple.__new__, CensusRow, Kind.UNKNOWN
+    return [
+        new(row, (key, kind, None if at < 0 else at // 1000, len(key), size if size > 0 else 0, size < 0))
+        for key, at, size in zip(*columns, strict=True)
+        if at != -2
+    ]
 
-    keys: Sequence[bytes]
-    expires_ms: Sequence[int]
-    """-1 never, -2 gone meanwhile."""
-    lengths: Sequence[int]
-    """-1 for a key that holds no string."""
 
-    @classmethod
-    def of(cls, flat: Sequence[Any]) -> Measured:
-        """From key, expiry, length, key, expiry, length, ... as the scripts return them."""
-        return cls(flat[::3], flat[1::3], flat[2::3])
-
-    def rows(self, known: Set[bytes] = frozenset()) -> list[CensusRow]:
-        """A row for each key that is still there, once, without the known ones."""
-        keys, new, row, kind = self.keys, tuple.__new__, CensusRow, Kind.UNKNOWN
-        parts: Iterable[tuple[bytes, int, int]] = zip(keys, self.expires_ms, self.lengths, strict=True)
-        if len(set(keys)) < len(keys) or not known.isdisjoint(keys):
-            parts = {part[0]: part for part in parts if part[0] not in known}.values()
-        return [
-            new(row, (key, kind, None if at < 0 else at // 1000, len(key), size if size > 0 else 0, size < 0))
-            for key, at, size in parts
-            if at != -2
-        ]
+def only(columns: CensusColumns, wanted: Callable[[bytes], bool]) -> CensusColumns:
+    """The columns without the keys that are not wanted."""
+    kept = [part for part in zip(*columns, strict=True) if wanted(part[0])]
+    return CensusColumns([key for key, _, _ in kept], [at for _, at, _ in kept], [size for _, _, size in kept])
 
 
 class Tempo:
@@ -102,15 +87,38 @@ class Recent:
     """Drops keys that one of the last slices had: the only ones SCAN repeats (see the head of this module)."""
 
     def __init__(self) -> None:
-        self._slices: deque[set[bytes]] = deque(maxlen=REMEMBERED_SLICES)
+        self._slices: deque[set[bytes]] = deque()
+        self._known: set[bytes] = set()
+        """All of the slices, which have no key in common."""
 
-    def new(self, measured: Measured) -> list[CensusRow]:
-        rows = measured.rows(set().union(*self._slices))
-        self._slices.append(set(measured.keys))
-        return rows
+    def new(self, columns: CensusColumns) -> CensusColumns:
+        """The keys that are new, each once."""
+        names = set(columns.keys)
+        if len(names) < len(columns.keys) or not self._known.isdisjoint(names):
+            columns = only(columns, _Once(self._known))
+            for before in self._slices:
+                before -= names
+        self._slices.append(names)
+        self._known |= names
+        if len(self._slices) > REMEMBERED_SLICES:
+            self._known -= self._slices.popleft()
+        return columns
 
 
-def measure_keyed(link: Link, names: Sequence[bytes]) -> Measured:
+class _Once:
+    """Says yes to a key when it comes for the first time and is none of the known ones."""
+
+    def __init__(self, known: Set[bytes]) -> None:
+        self._met = set(known)
+
+    def __call__(self, key: bytes) -> bool:
+        if key in self._met:
+            return False
+        self._met.add(key)
+        return True
+
+
+def measure_keyed(link: Link, names: Sequence[bytes]) -> CensusColumns:
     """Expiry and length of keys by keyed commands: where scripts are forbidden, and for keys on the move."""
     expires: list[int] = []
     lengths: list[int] = []
@@ -122,4 +130,4 @@ def measure_keyed(link: Link, names: Sequence[bytes]) -> Measured:
                 raise translate(at, link.config)
             expires.append(int(at))
             lengths.append(-1 if isinstance(length, Exception) else int(length))
-    return Measured(names, expires, lengths)
+    return CensusColumns(names, expires, lengths)

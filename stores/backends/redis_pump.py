@@ -10,9 +10,10 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from stores.backends.redis_errors import DriverError
 from stores.backends.redis_link import Link, pipelined
-from stores.backends.redis_measure import SLICE, Measured, measure_keyed
+from stores.backends.redis_measure import SLICE, measure_keyed
 from stores.backends.redis_scripts import learned
 from stores.backends.redis_server import refuse_part, run_id_of
+from stores.types import CensusColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Slice:
     cursor: int
     micros: int
     run_id: str
-    measured: Measured
+    columns: CensusColumns
 
 
 class SlicePump:
@@ -88,7 +89,7 @@ class SlicePump:
         self._sent = False
         reply = self._connection.read_response()
         self._loaded = True
-        return Slice(int(reply[1]), int(reply[0]), self._run_id, Measured.of(reply[2:]))
+        return Slice(int(reply[1]), int(reply[0]), self._run_id, CensusColumns(*reply[2:]))
 
     def _without_scripts(self) -> Slice:
         cursor, count = self._wanted

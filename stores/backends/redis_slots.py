@@ -23,17 +23,20 @@ from redis.exceptions import NoScriptError, ResponseError, TryAgainError
 
 from stores.backends.redis_cluster import ClusterLink
 from stores.backends.redis_link import Command, pipelined
-from stores.backends.redis_measure import CENSUS_COUNT, CLOCK_LUA, MEASURE_LUA, Measured, Tempo, measure_keyed
+from stores.backends.redis_measure import CENSUS_COUNT, CLOCK_LUA, MEASURE_LUA, Tempo, measure_keyed
+from stores.backends.redis_pages import STEP_KEYS, STEP_SECONDS, lost, scan_names, shared_prefix, split_position, within
 from stores.backends.redis_rows import ask
 from stores.backends.redis_scripts import EXPIRY_LUA, Script, learned
-from stores.backends.redis_walk import STEP_KEYS, STEP_SECONDS, Walk, lost, scan_names, shared_prefix, split_position, within
-from stores.types import ALL_KEYS, CensusRow, CensusSlice, KeyRange
+from stores.backends.redis_walk import Walk
+from stores.types import ALL_KEYS, CensusColumns, CensusSlice, KeyRange
 
 SLOTS: Final = 16384
 SLOTS_AT_ONCE: Final = 1024
 CROWD: Final = 10_000
 """A slot with more keys (a hash tag that many keys share) is walked with SCAN instead of being listed in one call."""
 CENSUS_NAMES: Final = 1000
+MOST_PARTS: Final = 16
+"""Parts of a census at most."""
 
 _NAMES: Final = Script(
     CLOCK_LUA
@@ -64,11 +67,9 @@ _MEASURE: Final = Script(
     + CLOCK_LUA
     + MEASURE_LUA
     + """
-local out, names = {0}, {}
-for place = 2, #ARGV do names[place - 1] = ARGV[place] end
-measure(out, names, ARGV[1] == '1')
-out[1] = math.floor(micros() - started)
-return out
+local exact = table.remove(ARGV, 1) == '1'
+local times, sizes = measure(ARGV, exact)
+return {math.floor(micros() - started), times, sizes}
 """
 )
 
@@ -130,7 +131,7 @@ class SlotWalk(Walk):
                     return found + more, str(place) if place.slot < SLOTS else None
                 scanned += STEP_KEYS
                 continue
-            step = self._read(place.slot, keys, want - len(found), strings)
+            step = self._read((place.slot, SLOTS), keys, want - len(found), strings)
             scanned += step.seen + 16
             found += sorted((key for key in within(step.names, keys) if _behind(key, place)), key=lambda key: (key_slot(key), _mark(key)))
             place = Place(step.following, scan="-.0" if step.crowded else "")
@@ -142,39 +143,58 @@ class SlotWalk(Walk):
     def progress(self, position: str) -> float | None:
         return Place.parse(position).slot / SLOTS
 
-    def census(self, position: str) -> Iterator[CensusSlice]:
+    def parts(self, most: int) -> list[tuple[str, str]]:
+        """Stretches of slots of one primary each, so that all primaries work at once; even ones where owners change all the time."""
+        stretches = self.link.run(self._stretches)
+        if len(stretches) > MOST_PARTS:
+            wanted = min(MOST_PARTS, max(most, len(self.link.run(self.link.primaries))))
+            stretches = [(SLOTS * number // wanted, SLOTS * (number + 1) // wanted) for number in range(wanted)]
+        while len(stretches) < most:
+            start, end = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+            stretches += [(start, (start + end) // 2), ((start + end) // 2, end)]
+            stretches.remove((start, end))
+        return [(f"{start}-{end}", str(Place(start))) for start, end in sorted(stretches)]
+
+    def _stretches(self) -> list[tuple[int, int]]:
+        owners = [self.link.owner_name(slot) for slot in range(SLOTS)]
+        starts = [slot for slot in range(SLOTS) if not slot or owners[slot] != owners[slot - 1]]
+        return list(zip(starts, [*starts[1:], SLOTS], strict=True))
+
+    def census(self, position: str, mark: str = "") -> Iterator[CensusSlice]:
+        start, end = stretch_of(mark)
         place, tempo = Place.parse(position), Tempo(CENSUS_COUNT)
         patience: AbstractContextManager[None] = nullcontext()
-        while place.slot < SLOTS:
+        while place.slot < end:
             with patience:
                 if place.scan:
                     names, place = self._crowded(place, ALL_KEYS, CENSUS_NAMES, False)
                     owner = ""
                 else:
-                    step = self._read(place.slot, ALL_KEYS, CENSUS_NAMES, False)
+                    step = self._read((place.slot, end), ALL_KEYS, CENSUS_NAMES, False)
                     names = [name for name in step.names if _behind(name, place)]
                     place, owner = Place(step.following, scan="-.0" if step.crowded else ""), step.owner
-                rows = tuple(self._measure(names, owner, tempo))
-            done, patience = place.slot >= SLOTS, self.link.working()
-            yield CensusSlice(rows, "" if done else str(place), 1.0 if done else place.slot / SLOTS)
+                columns = self._measure(names, owner, tempo)
+            done, patience = place.slot >= end, self.link.working()
+            share = 1.0 if done else (place.slot - start) / (end - start)
+            yield CensusSlice((), "" if done else str(place), share, columns=columns)
 
     # one step
 
-    def _read(self, first: int, keys: KeyRange, want: int, strings: bool) -> Step:
-        """The next slots from their owner; again when it turns out that they had another one by then."""
-        return self.link.run(lambda: self._read_once(first, keys, want, strings))
+    def _read(self, slots: tuple[int, int], keys: KeyRange, want: int, strings: bool) -> Step:
+        """The first of these slots from their owner; again when it turns out that they had another one by then."""
+        return self.link.run(lambda: self._read_once(*slots, keys, want, strings))
 
-    def _read_once(self, first: int, keys: KeyRange, want: int, strings: bool) -> Step:
+    def _read_once(self, first: int, end: int, keys: KeyRange, want: int, strings: bool) -> Step:
         link, owner = self.link, self.link.owner_name(first)
         last = first
-        while last + 1 < min(SLOTS, first + SLOTS_AT_ONCE) and link.owner_name(last + 1) == owner:
+        while last + 1 < min(end, first + SLOTS_AT_ONCE) and link.owner_name(last + 1) == owner:
             last += 1
         prefix = shared_prefix(keys)
         step, views = self._list(owner, (first, last), want, prefix, strings)
         leaving: dict[int, str] = {}
         for view in views:
             mine = _Own(view)
-            if not all(mine.owns(slot) for slot in range(first, min(step.following + step.crowded, SLOTS))):
+            if not all(mine.owns(slot) for slot in range(first, min(step.following + step.crowded, end))):
                 raise TryAgainError("the slots have moved")
             leaving |= {slot: mine.address_of(target) for slot, target in mine.leaving.items() if first <= slot < step.following}
         if not leaving:
@@ -236,23 +256,22 @@ class SlotWalk(Walk):
         mine = [name for name in names if key_slot(name) == place.slot]
         return mine, Place(place.slot + 1) if following is None else Place(place.slot, scan=following)
 
-    def _measure(self, names: Sequence[bytes], owner: str, tempo: Tempo) -> list[CensusRow]:
+    def _measure(self, names: Sequence[bytes], owner: str, tempo: Tempo) -> CensusColumns:
         """Expiry and length: a script for each few names, keyed commands for keys that have just moved."""
-        found: list[CensusRow] = []
-        first = 0
-        while first < len(names):
-            batch = names[first : first + tempo.count]
-            first += len(batch)
-            found += self._measure_batch(batch, owner, tempo).rows()
-        return found
+        times, sizes = list[int](), list[int]()
+        while len(times) < len(names):
+            _, at, size = self._measure_batch(names[len(times) : len(times) + tempo.count], owner, tempo)
+            times += at
+            sizes += size
+        return CensusColumns(names, times, sizes)
 
-    def _measure_batch(self, batch: Sequence[bytes], owner: str, tempo: Tempo) -> Measured:
+    def _measure_batch(self, batch: Sequence[bytes], owner: str, tempo: Tempo) -> CensusColumns:
         dialect = self.link.dialect
         if owner and (dialect.read_scripts or dialect.scripts):
             reply = self.link.run(lambda: self._measured_by_script(batch, owner))
             if reply is not None:
                 tempo.note(int(reply[0]))
-                return Measured.of(reply[1:])
+                return CensusColumns(batch, reply[1], reply[2])
         return measure_keyed(self.link, batch)
 
     def _measured_by_script(self, batch: Sequence[bytes], owner: str) -> Any:
@@ -289,6 +308,16 @@ class _Own:
             if node["node_id"] == node_id:
                 return address
         raise TryAgainError("a slot moves to an unknown node")
+
+
+def stretch_of(mark: str) -> tuple[int, int]:
+    """First slot and end of a part; all slots for the empty mark. Raises CursorLost for what is none."""
+    if not mark:
+        return 0, SLOTS
+    start, _, end = mark.partition("-")
+    if not (start.isdigit() and end.isdigit() and int(start) < int(end) <= SLOTS):
+        raise lost()
+    return int(start), int(end)
 
 
 def _mark(key: bytes) -> bytes:

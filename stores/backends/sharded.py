@@ -19,6 +19,7 @@ from xxhash import xxh3_64_intdigest
 
 from stores.backends.base import Backend
 from stores.backends.redis import RedisBackend
+from stores.backends.redis_measure import only
 from stores.errors import BadConfig, CursorLost, StoreError
 from stores.texts import say
 from stores.types import (
@@ -26,6 +27,7 @@ from stores.types import (
     ANYTHING,
     KEEP,
     Capabilities,
+    CensusPlan,
     CensusSlice,
     Check,
     CheckState,
@@ -54,7 +56,7 @@ class ShardedBackend(Backend):
         SettingField("stores", FieldType.STORES, "Stores", required=True, help="Ids of the Redis stores, in the order of Stalwart's list."),
     )
     TIDY_WHY = say("Redis frees the memory of removed keys by itself.")
-    ADVICE = "Define each Redis store first; then list their ids here in Stalwart's order."
+    ADVICE = say("Define each Redis store first; then list their ids here in Stalwart's order.")
     MEMBERS: ClassVar[str] = "stores"
     """The setting that names the stores which are opened and passed in as `members`."""
 
@@ -154,6 +156,25 @@ class ShardedBackend(Backend):
                 yield CensusSlice(rows, self._following(number, Cursor(part.position) if part.position else None) or "", share)
             inner = None
 
+    def census_parts(self, most: int = 1) -> list[str]:
+        """Those of every member."""
+        each = max(1, most // len(self.members))
+        return [f"{number}.{part}" for number, member in enumerate(self.members) for part in member.census_parts(each)]
+
+    def census_at_once(self) -> int:
+        """One for each member."""
+        return max(2, len(self.members))
+
+    def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
+        """As the member of the part does; keys in a wrong member are left out."""
+        if part.startswith("*"):
+            yield from super().survey(plan, part)
+            return
+        number, inner = self._split(Cursor(part))
+        for step in self.members[number].survey(plan, inner or "*"):
+            columns = step.columns and only(step.columns, lambda key: self.index_of(key) == number)
+            yield replace(step, position=f"{number}.{step.position}" if step.position else "", columns=columns)
+
     # writing
 
     def key_set(self, key: bytes, value: bytes, expires_at: int | Keep | None = None, expect: Expected = ANYTHING) -> Entry:
@@ -219,7 +240,7 @@ class ShardedBackend(Backend):
     # helpers
 
     def _name(self, number: int) -> str:
-        return self.ids[number] if len(self.ids) == len(self.members) else f"shard {number}"
+        return self.ids[number] if len(self.ids) == len(self.members) else say("shard %(number)s", number=number)
 
     def _split(self, cursor: Cursor | None) -> tuple[int, Cursor | None]:
         """Member and its own cursor. Raises CursorLost."""
@@ -243,10 +264,10 @@ class ShardedBackend(Backend):
                 seen += 1
                 misplaced += self.index_of(entry.key) != number
         if not misplaced:
-            return Check("Order of the shards", CheckState.OK, f"{seen} keys looked at, each where its hash wants it")
+            return Check(say("Order of the shards"), CheckState.OK, say("%(seen)s keys looked at, each where its hash wants it", seen=seen))
         return Check(
-            "Order of the shards",
+            say("Order of the shards"),
             CheckState.WARN,
-            f"{misplaced} of {seen} keys lie in another shard than their hash wants",
-            "Give stores in the order and number of Stalwart's own list; members must not hold keys of other stores.",
+            say("%(misplaced)s of %(seen)s keys lie in another shard than their hash wants", misplaced=misplaced, seen=seen),
+            say("Give stores in the order and number of Stalwart's own list; members must not hold keys of other stores."),
         )

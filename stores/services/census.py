@@ -164,9 +164,9 @@ def _parts(store: Store, lease: Lease | None) -> tuple[int, Parts]:
 
 def _work(store: Store, moment: int, *, persist: bool) -> Work:
     with opened(store) as backend:
-        kind = store_kind(backend.capabilities)
+        kind, at_once = store_kind(backend.capabilities), backend.census_at_once()
     empty = partial(Tally, store.effective_version, moment, kind)
-    return Work(partial(opened, store), empty, threads=store.type not in OWN_ROWS, persist=persist)
+    return Work(partial(opened, store), empty, threads=store.type not in OWN_ROWS, persist=persist, at_once=at_once)
 
 
 def _size(backend: Backend, key: bytes) -> int | None:

@@ -17,7 +17,7 @@ from stores.backends.base import Backend
 from stores.services.tally import Tally
 
 AT_ONCE: Final = 2
-"""Parts that one process counts at once."""
+"""Parts that a store which does not say otherwise is divided into."""
 SAVE_SECONDS: Final = 3.0
 """How often a part's sums are handed over: what has to be counted again after a crash."""
 LOOK_SECONDS: Final = 0.2
@@ -154,6 +154,8 @@ class Work:
     threads: bool = True
     persist: bool = False
     """Hand over sums now and then, so that others can go on with them."""
+    at_once: int = AT_ONCE
+    """Parts that this process counts at once."""
 
 
 def count_parts(work: Work, parts: Parts, watch: Watch, *, wait: bool = True) -> bool:
@@ -165,7 +167,7 @@ def count_parts(work: Work, parts: Parts, watch: Watch, *, wait: bool = True) ->
     at_work: dict[int, Counter] = {}
     try:
         while True:
-            while len(at_work) < AT_ONCE and (part := parts.claim()) is not None:
+            while len(at_work) < work.at_once and (part := parts.claim()) is not None:
                 at_work[part.number] = counter = Counter(part, work, told)
                 counter.begin()
             if not at_work and (not wait or not parts.open()):

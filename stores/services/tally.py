@@ -16,6 +16,7 @@ from stores.keyclasses.many import class_of_all, class_of_group, plan
 from stores.keyclasses.rate_limits import subject_fields
 from stores.keyclasses.words import account
 from stores.services.blocks import Blocks, edges_of
+from stores.services.columns import Columns
 from stores.services.frequent import Frequent, Largest
 from stores.services.sums import (
     BUCKET_NAMES,
@@ -74,6 +75,7 @@ class Tally:
         self._lonely: dict[Slug, int] = {}
         """By class: numbers without a row in `m`."""
         self._blocks = Blocks(version, now, self._sums, self._largest, self._take_subjects)
+        self._columns = Columns(version, now, self._sums_of, self.add, self._largest, self._take_subjects)
 
     def plan(self) -> CensusPlan | None:
         """What an engine that counts by itself has to look at; None where every row has to be seen."""
@@ -85,6 +87,8 @@ class Tally:
         """Count all of a slice."""
         if step.block:
             self.add(self._blocks.add(step.block))
+        if step.columns:
+            self._columns.add(step.columns)
         if step.rows:
             self.add(step.rows)
         for group in step.groups:
@@ -192,7 +196,7 @@ class Tally:
         `size_of` asks the size of a row with its number, None when it is gone. `others` reads, for a first byte, the rows of `m`
         that have a number (True) or none (False), and is asked only where some rows of a class have one and others have none.
         """
-        self._blocks.flush()
+        self._flush()
         for slug, (linked, known, passed) in self._linked.items():
             rows, byte = self._rows_of(slug), keyclasses.CLASSES[slug].byte
             if linked == known or byte is None:
@@ -219,6 +223,11 @@ class Tally:
         """Rows of `m` of a class."""
         return sum(self._sums_of(slug)[:KEY_BYTES]) - self._lonely.get(slug, 0)
 
+    def _flush(self) -> None:
+        """Bring what waits into the sums."""
+        self._blocks.flush()
+        self._columns.flush()
+
     def _sums_of(self, slug: Slug) -> list[int]:
         return self._sums.setdefault(slug, [0] * WIDTH)
 
@@ -234,8 +243,8 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add what another tally of the same moment has counted of another part of the store."""
-        self._blocks.flush()
-        other._blocks.flush()
+        self._flush()
+        other._flush()
         for slug, sums in other._sums.items():
             own = self._sums_of(slug)
             own[:] = map(int.__add__, own, sums)
@@ -252,7 +261,7 @@ class Tally:
 
     def dump(self) -> dict[str, Any]:
         """All of it as JSON, to go on later or elsewhere; about 1 MB at most. Keys that are secrets are left out."""
-        self._blocks.flush()
+        self._flush()
         rows = [(size, key, self._secret_slug(key)) for size, key in self._largest.rows()]
         return {
             "sums": list(self._sums.items()),
@@ -280,7 +289,7 @@ class Tally:
     @property
     def rows(self) -> int:
         """Keys counted so far."""
-        return sum(sum(sums[:KEY_BYTES]) for sums in self._sums.values()) + self._blocks.rows
+        return sum(sum(sums[:KEY_BYTES]) for sums in self._sums.values()) + self._blocks.rows + self._columns.rows
 
     @property
     def corrupt(self) -> int:
@@ -330,7 +339,7 @@ class Tally:
         return slug is not None and keyclasses.CLASSES[slug].left_over(self.version)
 
     def _ordered(self) -> list[tuple[Slug, list[int]]]:
-        self._blocks.flush()
+        self._flush()
         return sorted(self._sums.items(), key=lambda item: 1 << 20 if item[0] is None else keyclasses.CLASSES[item[0]].order)
 
     def _over_all(self, start: int, end: int) -> list[int]:

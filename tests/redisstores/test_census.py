@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from itertools import zip_longest
 from typing import Any
 
 import pytest
 
+from stores.backends import redis_halves
 from stores.backends.redis import RedisBackend
+from stores.backends.redis_measure import rows_of as made_of
+from stores.errors import CursorLost
 from stores.types import CensusRow
 from tests.servers.redis import RedisServer, fill, single
 
@@ -70,6 +74,82 @@ def test_a_table_that_changes_its_size_meanwhile_counts_no_key_twice(server: Red
                 client.unlink(*extra[number * 1000 : (number + 20) * 1000] or [b"none"])
     assert set(seen) == set(truth), "a key that stays is always met"
     assert len(seen) == len(truth)
+
+
+@pytest.fixture
+def halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small stores are counted in halves as large ones are."""
+    monkeypatch.setattr(redis_halves, "WORTH_KEYS", 1000)
+
+
+def keys_of(backend: RedisBackend, part: str) -> list[bytes]:
+    return [key for step in backend.survey(None, part) if step.columns for key in step.columns.keys]
+
+
+@pytest.mark.usefixtures("halved")
+@pytest.mark.parametrize("way", ["scripts", "plain commands"])
+def test_the_halves_are_the_whole(server: RedisServer, backend: RedisBackend, way: str) -> None:
+    truth = plant(server, 12_000)
+    backend.link.dialect.scripts = backend.link.dialect.read_scripts = way == "scripts"
+    parts = backend.census_parts(2)
+    rows = [row for part in parts for step in backend.survey(None, part) if step.columns for row in made_of(step.columns)]
+    assert len(parts) == 2
+    assert len(rows) == len(truth)
+    assert {row.key: (row.expires_at, row.value_bytes) for row in rows} == truth
+    assert all(4000 < len(keys_of(backend, part)) < 8000 for part in parts)
+
+
+@pytest.mark.usefixtures("halved")
+@pytest.mark.parametrize("count", [1100, 5000])
+def test_a_half_goes_on_from_any_of_its_steps(server: RedisServer, backend: RedisBackend, count: int) -> None:
+    plant(server, count)
+    for part in backend.census_parts(2):
+        steps = list(backend.survey(None, part))
+        shares = [step.progress or 0.0 for step in steps]
+        assert shares == sorted(shares)
+        assert (steps[-1].position, shares[-1]) == ("", 1.0)
+        for place in {0, len(steps) // 2, len(steps) - 2}:
+            before = [key for step in steps[: place + 1] if step.columns for key in step.columns.keys]
+            assert sorted(before + keys_of(backend, steps[place].position)) == sorted(keys_of(backend, part))
+
+
+@pytest.mark.usefixtures("halved")
+@pytest.mark.parametrize("direction", ["growing", "shrinking"])
+def test_halves_of_a_table_that_changes_its_size_stay_halves(server: RedisServer, direction: str) -> None:
+    truth = plant(server, 6000)
+    extra = [b"extra%06d" % number for number in range(60_000)]
+    seen: list[bytes] = []
+    with server.client() as client, RedisBackend({"urls": server.url}) as backend:
+        if direction == "shrinking":
+            fill(client, [(key, b"", None) for key in extra])
+        first, second = (backend.survey(None, part) for part in backend.census_parts(2))
+        for number, step in enumerate(walked for pair in zip_longest(first, second) for walked in pair if walked is not None):
+            assert step.columns is not None
+            seen += [key for key in step.columns.keys if key in truth]
+            if number == 10 and direction == "growing":
+                fill(client, [(key, b"", None) for key in extra])
+            elif number % 20 == 0 and direction == "shrinking":
+                client.unlink(*extra[number * 500 : (number + 20) * 500] or [b"none"])
+    assert set(seen) == set(truth), "a key that stays is always met"
+    assert len(seen) == len(truth)
+
+
+@pytest.mark.usefixtures("halved")
+def test_a_half_of_what_is_hardly_there_any_more_is_not_trusted(server: RedisServer, backend: RedisBackend) -> None:
+    plant(server, 3000)
+    first, _ = backend.census_parts(2)
+    steps = backend.survey(None, first)
+    next(steps)
+    with server.client() as client:
+        client.flushall()
+        client.set("left", "v")
+    with pytest.raises(CursorLost, match="lost nearly all"):
+        list(steps)
+
+
+def test_a_small_store_is_counted_in_one_go(server: RedisServer, backend: RedisBackend) -> None:
+    plant(server, 100)
+    assert backend.census_parts(8) == ["*"]
 
 
 def test_no_call_of_a_census_takes_long(server: RedisServer) -> None:

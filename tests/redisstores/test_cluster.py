@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 
 import pytest
 from redis.crc import key_slot
@@ -13,7 +14,7 @@ from redis.crc import key_slot
 from stores.backends import redis_slots
 from stores.backends.redis import RedisBackend
 from stores.errors import Conflict, StoreRefused, StoreUnavailable
-from stores.types import ABSENT, KEEP, Cursor, Entry, KeyRange
+from stores.types import ABSENT, KEEP, CensusSlice, Cursor, Entry, KeyRange
 from tests.servers.redis import FLAVOURS, Cluster, RedisServer, cluster, fill, wait_for
 
 
@@ -185,6 +186,46 @@ def test_a_census_goes_on_from_any_of_its_steps(shared: Cluster) -> None:
             before = [row.key for part in parts[: place + 1] for row in part.rows]
             after = [row.key for part in backend.census(parts[place].position) for row in part.rows]
             assert sorted(before + after) == sorted(names)
+
+
+def test_the_parts_of_a_census_are_one_for_each_primary_and_together_everything(shared: Cluster) -> None:
+    names = plant(shared, 3000)
+    with RedisBackend(shared.settings()) as backend:
+        assert backend.census_at_once() == 3
+        for most, wanted in ((1, 3), (2, 3), (8, 8)):
+            parts = backend.census_parts(most)
+            assert len(parts) == wanted
+            found = [{key for step in backend.survey(None, part) for key in columns_of(step)} for part in parts]
+            assert sum(map(len, found)) == len(names)
+            assert set().union(*found) == names
+            homes = [{shared.home_of(name).port for name in some} for some in found]
+            assert {len(home) for home in homes} == {1}, "each part keeps one primary busy"
+
+
+def columns_of(step: CensusSlice) -> Sequence[bytes]:
+    return step.columns.keys if step.columns else ()
+
+
+@pytest.mark.parametrize("own", FLAVOURS, indirect=True)
+def test_parts_outlive_a_failover_and_slots_that_move(own: Cluster) -> None:
+    names = plant(own, 4000)
+    for node in own.primaries:
+        with node.client() as client:
+            wait_for(lambda client=client: client.wait(1, 1000) == 1, what="the replica")  # type: ignore[misc]
+    source, target = own.primaries[0], own.primaries[2]
+    slots = iter(sorted({key_slot(name) for name in names if own.home_of(name) is source})[::7][:6])
+    seen: list[bytes] = []
+    with RedisBackend(own.settings()) as backend:
+        backend.link.patience = 30.0
+        walks = [backend.survey(None, part) for part in backend.census_parts(8)]
+        for number, step in enumerate(step for steps in zip_longest(*walks) for step in steps if step is not None):
+            seen += columns_of(step)
+            if number % 3 == 0 and (slot := next(slots, None)) is not None:
+                own.move_slot(slot, source, target)
+            if number == 10:
+                own.primaries[1].kill()
+    assert len(seen) == len(names), "no key twice"
+    assert set(seen) == names
 
 
 @pytest.mark.parametrize("scripts", [True, False])

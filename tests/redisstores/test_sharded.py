@@ -85,6 +85,8 @@ def test_a_walk_goes_through_all_shards(backend: ShardedBackend, limit: int) -> 
         backend.key_set(name, name)
     assert sorted(entry.key for entry in walk(backend, KeyRange(), limit)) == sorted(names)
     assert {entry.key for entry in walk(backend, KeyRange.of_prefix(b"\x06"), limit)} == {b"\x06%d" % number for number in range(50)}
+    surveyed = [step.columns for part in backend.census_parts(8) for step in backend.survey(None, part)]
+    assert sorted(key for columns in surveyed if columns for key in columns.keys) == sorted(names)
     parts = list(backend.census())
     assert sorted(row.key for part in parts for row in part.rows) == sorted(names)
     assert parts[-1].progress == 1.0
@@ -100,6 +102,8 @@ def test_a_key_in_the_wrong_shard_is_not_shown_and_warned_of(servers: list[Redis
     assert [entry.key for entry in walk(backend, KeyRange(), 100)] == [b"right"]
     assert backend.get(b"lost") is None
     assert [row.key for part in backend.census() for row in part.rows] == [b"right"]
+    surveyed = [step.columns for part in backend.census_parts() for step in backend.survey(None, part)]
+    assert [key for columns in surveyed if columns for key in columns.keys] == [b"right"]
     (step,) = [step for step in backend.check() if step.name == "Order of the shards"]
     assert step.state is CheckState.WARN
     with servers[0].client() as client:

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stores.backends.redis_measure import Measured, Recent, Tempo
-from stores.backends.redis_slots import Place, _mark
-from stores.backends.redis_walk import (
+from stores.backends.redis_measure import REMEMBERED_SLICES, Recent, Tempo, rows_of
+from stores.backends.redis_pages import (
     common_prefix,
     glob_escaped,
     make_cursor,
@@ -19,8 +18,9 @@ from stores.backends.redis_walk import (
     shared_prefix,
     split_position,
 )
+from stores.backends.redis_slots import Place, _mark
 from stores.errors import CursorLost
-from stores.types import ALL_KEYS, KeyRange, Kind
+from stores.types import ALL_KEYS, CensusColumns, KeyRange, Kind
 
 SAFE = re.compile(r"[A-Za-z0-9_.~-]*")
 
@@ -103,19 +103,26 @@ def test_the_tempo_shrinks_at_once_and_grows_slowly() -> None:
     assert tempo.count == 20
 
 
-def measured(*keys: bytes) -> Measured:
-    return Measured(keys, [-1] * len(keys), [1] * len(keys))
+def measured(*keys: bytes) -> CensusColumns:
+    return CensusColumns(keys, [-1] * len(keys), [1] * len(keys))
 
 
 def test_a_key_that_comes_again_in_the_next_slices_is_dropped() -> None:
     recent = Recent()
-    assert [row.key for row in recent.new(measured(b"a", b"b", b"a"))] == [b"a", b"b"]
-    assert [row.key for row in recent.new(measured(b"b", b"c"))] == [b"c"]
-    assert [row.key for row in recent.new(measured(b"a", b"d"))] == [b"d"]
+
+    def new(*keys: bytes) -> list[bytes]:
+        return list(recent.new(measured(*keys)).keys)
+
+    assert new(b"a", b"b", b"a") == [b"a", b"b"]
+    assert new(b"b", b"c") == [b"c"]
+    assert new(b"a", b"d") == [b"d"]
+    for number in range(REMEMBERED_SLICES - 1):
+        assert new(b"%d" % number) == [b"%d" % number]
+    assert new(b"a", b"c", b"d") == [b"c"], "the two were in one of the last slices, the other was not"
 
 
 def test_what_a_census_learns_of_a_key() -> None:
-    rows = Measured([b"gone", b"never", b"dated", b"hash"], [-2, -1, 1_900_000_000_999, -1], [0, 3, 0, -1]).rows()
+    rows = rows_of(CensusColumns([b"gone", b"never", b"dated", b"hash"], [-2, -1, 1_900_000_000_999, -1], [0, 3, 0, -1]))
     assert [(row.key, row.kind, row.expires_at, row.key_bytes, row.value_bytes, row.corrupt) for row in rows] == [
         (b"never", Kind.UNKNOWN, None, 5, 3, False),
         (b"dated", Kind.UNKNOWN, 1_900_000_000, 5, 0, False),
