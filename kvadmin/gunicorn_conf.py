@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
 
 from kvadmin import logs
@@ -28,5 +29,10 @@ logconfig_dict = logs.config("debug" if _env.debug else _env.log_level)
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """A worker ends with gunicorn's main process, even when that is killed."""
+    """A worker ends with gunicorn's main process, even when that is killed.
+
+    Its threads take turns more often than Python's 5 ms: a page that asks its database 20 times would wait for the walk of another
+    page 20 times as long.
+    """
     die_with_parent(signal.SIGKILL, server.pid)
+    sys.setswitchinterval(0.001)

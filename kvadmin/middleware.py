@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from stores import sight
-from stores.services import duties
+from stores.services import duties, turns
 from stores.services.actor import rights_of
 
 _FEATURES = (
@@ -57,6 +57,16 @@ def forwarded_address(get_response: Handler) -> Handler:
         if header:
             request.META["REMOTE_ADDR"] = client_address(request.META.get("REMOTE_ADDR", ""), header)
         return get_response(request)
+
+    return middleware
+
+
+def counted(get_response: Handler) -> Handler:
+    """Lets walks of other pages know that somebody waits (`stores/services/turns.py`)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        with turns.answering():
+            return get_response(request)
 
     return middleware
 

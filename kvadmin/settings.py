@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "kvadmin",
 ]
 MIDDLEWARE = [
+    "kvadmin.middleware.counted",
     "kvadmin.middleware.request_size",
     "kvadmin.middleware.forwarded_address",
     "django.middleware.security.SecurityMiddleware",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from stores.backends.base import Backend
 from stores.errors import CursorLost
 from stores.services.rows import settle, store_kind
+from stores.services.turns import give_way
 from stores.texts import say
 from stores.types import Cursor, Entry, KeyRange
 
@@ -46,12 +47,14 @@ class Walk:
             raise CursorLost(say("This link does not go on with this search."), say("Search again from the start."))
         index, cursor = (0, None) if position is None else (int(position["range"]), position.get("cursor"))
         while index < len(self.ranges):
+            began = time.monotonic()
             cursor = self._step(self.ranges[index], cursor)
             if cursor is None:
                 index += 1
             late = (deadline is not None and time.monotonic() >= deadline) or full()
             if late and index < len(self.ranges):
                 return {"of": self._fingerprint(), "range": index, "cursor": cursor}
+            give_way(time.monotonic() - began)
         self.progress = None
         return None
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
 from typing import Final, Literal
 
 from django.utils import dateformat, timezone
 from django.utils.formats import number_format
+from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -17,10 +19,19 @@ DAY: Final = 86400
 YEAR: Final = 365 * DAY
 
 _SIZES: Final = ("KB", "MB", "GB", "TB", "PB")
+_HOUR, _MINUTE, _SECOND = "\x01", "\x02", "\x03"
+_MARKS: Final = {"H": _HOUR, "i": _MINUTE, "s": _SECOND}
+_CLOCK: Final = re.compile(r"(?<!\\)[His]")
+"""Letters of a date form that are about the time of day."""
 
 
 def units() -> tuple[tuple[int, str], ...]:
     """Seconds of each unit of a span and its sign, the largest first."""
+    return _units(get_language())
+
+
+@lru_cache(maxsize=16)
+def _units(language: str | None) -> tuple[tuple[int, str], ...]:
     # Translators: signs of units after a figure: day, hour, minute, second.
     day, hour, minute, second = pgettext("unit", "d"), pgettext("unit", "h"), pgettext("unit", "min"), pgettext("unit", "s")
     return (DAY, day), (HOUR, hour), (MINUTE, minute), (1, second)
@@ -98,7 +109,13 @@ def relative(moment: float, now: float | None = None) -> str:
     delta = moment - (time.time() if now is None else now)
     if abs(delta) < 1:
         return _("now")
-    return (_("in %(span)s") if delta > 0 else _("%(span)s ago")) % {"span": span(delta)}
+    later, before = _relative_forms(get_language())
+    return (later if delta > 0 else before) % {"span": span(delta)}
+
+
+@lru_cache(maxsize=16)
+def _relative_forms(language: str | None) -> tuple[str, str]:
+    return _("in %(span)s"), _("%(span)s ago")
 
 
 def local(moment: float, zone: tzinfo | None = None) -> datetime | None:
@@ -158,7 +175,15 @@ def weekday(there: datetime) -> str:
 
 
 def _formed(there: datetime, form: str) -> str:
-    return dateformat.DateFormat(there).format(form)
+    """The moment in a form of PHP's letters. The day's part is kept: a list shows the same few days again and again."""
+    text = _day_formed(there.date(), form, get_language() or "")
+    return text.replace(_HOUR, f"{there.hour:02}").replace(_MINUTE, f"{there.minute:02}").replace(_SECOND, f"{there.second:02}")
+
+
+@lru_cache(maxsize=2048)
+def _day_formed(there: date, form: str, language: str) -> str:
+    """The form filled in for a day, with marks where the time goes."""
+    return dateformat.DateFormat(there).format(_CLOCK.sub(lambda letter: _MARKS[letter[0]], form))
 
 
 def iso(moment: float) -> str:

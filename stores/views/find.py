@@ -21,7 +21,7 @@ from stores.services.turns import turn
 from stores.views.common import page, show
 
 TEMPLATE = "stores/find.html"
-FIRST_SECONDS = 0.1
+FIRST_SECONDS = 0.05
 """What walks get before the page is there."""
 STEPS_BY_ITSELF = 10
 """Then somebody has to ask for more: a page that is left open does not keep a store busy."""

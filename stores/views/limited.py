@@ -20,7 +20,7 @@ from stores.views.common import page, show
 
 TEMPLATE = "stores/limited.html"
 SHOWN = 200
-FIRST_SECONDS = 0.1
+FIRST_SECONDS = 0.05
 """What the walk gets before the page is there."""
 LAST_TRY = "1" * 10
 """So often the page asks again by itself, while the walks of others have their turn."""
