@@ -11,7 +11,8 @@ from stores.api.base import ApiRequest, Body, Cursor, actor, does
 from stores.errors import KeyNotFound, NotSupported
 from stores.models import Run, RunAction
 from stores.registry import find_store
-from stores.services import bulk, bulk_undo, purge, run_control, runs, tokens
+from stores.services import bulk_undo, purge, run_control, runs, tokens
+from stores.services.bulk_receipt import receipt
 from stores.types import Pace
 
 router = Router(tags=["runs"])
@@ -136,7 +137,7 @@ def get_receipt(request: ApiRequest, run_id: str) -> dict[str, Any]:
     run = _run(request, run_id, "read")
     if run.action != RunAction.BULK:
         raise NotSupported("Only bulk changes have a receipt.")
-    return bulk.receipt(run)
+    return receipt(run)
 
 
 @router.post("/runs/{run_id}/undo", **does("edit", RunOut, "Put back what a bulk change removed, as a run", 202))

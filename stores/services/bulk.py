@@ -9,11 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
-
-from django.utils import timezone
 
 from stores.backends.base import pause_after
 from stores.errors import BadConfig, CursorLost
@@ -23,8 +20,9 @@ from stores.services.actor import SYSTEM, Actor
 from stores.services.bulk_change import Change, Do, require_possible
 from stores.services.bulk_chunks import Hands
 from stores.services.bulk_copy import Copier
-from stores.services.bulk_leftovers import settle_leftovers
+from stores.services.bulk_leftovers import Counted, settle_leftovers
 from stores.services.bulk_preview import Confirmed, survey
+from stores.services.bulk_receipt import receipt
 from stores.services.bulk_record import Record
 from stores.services.bulk_sweep import END, Sweep, may_sweep
 from stores.services.filterwalk import STEP, FilterWalk, Position, Step
@@ -40,6 +38,9 @@ Progress = Callable[[Run], None]
 
 CHUNK_SECONDS: Final[dict[Pace, float]] = {Pace.GENTLE: 0.05, Pace.NORMAL: 0.15, Pace.FAST: 0.4}
 """How long a chunk may take, record keeping included; the number of its keys follows."""
+WALKS: Final = 3
+"""How often a run may have to look at all keys from the start because the server lost its place."""
+
 LARGEST: Final = 1000
 """Keys of a chunk at most."""
 AFTER_SECONDS: Final = 5.0
@@ -90,46 +91,6 @@ def execute(run_id: UUID | str, on_progress: Progress | None = None) -> Run | No
     return _closed(run, actor)
 
 
-def receipt(run: Run) -> dict[str, Any]:
-    """What a run did, for the files of whoever ordered it; a public interface.
-
-    `checksum` is the sum modulo 2^128 of the BLAKE2b-128 digests of the keys done, in hex: the same for the same set of keys
-    in any order. `before` and `after` count the keys of the filter in the store, `target_after` those in the other store.
-    """
-    record, params = Record.of(run), run.params
-    names = (
-        "do",
-        "of",
-        "overwrite",
-        "filter",
-        "at",
-        "expires_at",
-        "to",
-        "clash",
-        "undo",
-        "before",
-        "after",
-        "target_before",
-        "target_after",
-    )
-    times = {name: _iso(getattr(run, name)) for name in ("created_at", "started_at", "finished_at")}
-    counts = {name: getattr(record, name) for name in ("done", "same", "skipped", "left_out", "kept", "failed", "undoable")}
-    return {
-        "run": str(run.pk),
-        "store": run.store_name,
-        "started_by": run.started_by,
-        "state": run.state,
-        "error": run.error or None,
-        **times,
-        "seconds": round(run.seconds, 3),
-        "change": {name: params[name] for name in names if name in params},
-        **counts,
-        "bytes": run.bytes,
-        "checksum": record.checksum,
-        "failures": [{"key": key, "reason": reason} for key, reason in record.failures],
-    }
-
-
 def _created(actor: Actor, store: Store, wanted: Confirmed, pace: Pace) -> Run:
     require(actor, Permission.BULK, store)
     if wanted.change.to:
@@ -163,7 +124,7 @@ class _Work:
         self.actor = actor
         self.on_progress = on_progress
         self.size = 25
-        self.counted: frozenset[bytes] = frozenset()
+        self.counted = Counted.of(self.run)
         before = self.run.params.get("before") or {}
         self.expected: int | None = before.get("keys")
         self.exact = bool(before.get("exact"))
@@ -173,15 +134,14 @@ class _Work:
         if self.change.expires_at is not None and self.change.expires_at <= time.time():
             raise BadConfig(say("The expiry that the keys were to get has passed."), say("Start again with a later time."), "expiry")
         with ExitStack() as stack:
-            at = self._opened(stack)
-            other = stack.enter_context(writing(self.actor, self.change.target, self.run)) if self.change.to else None
+            at, other = self._opened(stack)
             if "record" not in self.run.params:
                 self.record.undo_left = room() if self.change.undo else 0
                 if other:
                     self.run.params = {**self.run.params, "target_before": self._count(other)}
                 self._save()
             elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
-                self.counted = counted
+                self.counted.add(counted)
                 self.lease.log(say("%(count)s keys of the interrupted step had been done already.", count=len(counted)))
             if self.run.position != END:
                 self._walk(at, other)
@@ -192,10 +152,17 @@ class _Work:
                 self.run.params = {**self.run.params, **after}
         self._save()
 
-    def _opened(self, stack: ExitStack) -> Writing:
+    def _opened(self, stack: ExitStack) -> tuple[Writing, Writing | None]:
+        """The store, and the other one; both ask the lease while a lock is in their way."""
         if self.change.do is Do.COPY:
-            return Writing(self.actor, self.lease.store, stack.enter_context(access.opened(self.lease.store)), self.run)
-        return stack.enter_context(writing(self.actor, self.lease.store, self.run))
+            at = Writing(self.actor, self.lease.store, stack.enter_context(access.opened(self.lease.store)), self.run)
+        else:
+            at = stack.enter_context(writing(self.actor, self.lease.store, self.run))
+        other = stack.enter_context(writing(self.actor, self.change.target, self.run)) if self.change.to else None
+        for place in (at, other):
+            if place is not None:
+                place.backend.watch(self.lease.look)
+        return at, other
 
     def _walk(self, at: Writing, other: Writing | None) -> None:
         """Chunk by chunk, until what is left can go by name alone."""
@@ -206,9 +173,12 @@ class _Work:
         for step in self._steps(walk):
             met = step.scanned
             for chunk in self._chunks(step.entries):
-                began = time.monotonic()
+                mark, began = self.record.mark(), time.monotonic()
                 done = act(chunk)
                 took = time.monotonic() - began
+                if self.lease.broken_off:
+                    self._break_off(done, mark)
+                    return
                 position = walk.cursor_of(walk.position_after(chunk[-1].key)) if walk.ordered else self.run.position
                 self._count_chunk(done, met, position, took)
                 met = 0
@@ -219,17 +189,22 @@ class _Work:
                 return
 
     def _steps(self, walk: FilterWalk) -> Iterator[Step]:
-        """From the recorded position on; from the start where the server has forgotten it, for what is done stays done."""
-        steps = walk.steps(walk.position_of(self.run.position), STEP)
-        try:
-            first = next(steps, None)
-        except CursorLost:
-            self.lease.log(say("The server has forgotten where the run was; it looks at all keys again."))
-            steps = walk.steps(Position(), STEP)
-            first = next(steps, None)
-        if first is not None:
-            yield first
-        yield from steps
+        """From the recorded position on; from the start where the server has forgotten it, for what is done stays done.
+
+        A server forgets when it restarts or fails over, also in the middle; after `WALKS` times CursorLost is raised.
+        """
+        position: Position | None = walk.position_of(self.run.position)
+        for left in reversed(range(WALKS)):
+            try:
+                yield from walk.steps(position, STEP)
+                return
+            except CursorLost:
+                if not left:
+                    raise
+                self.lease.log(say("The server has forgotten where the run was; it looks at all keys again."))
+                self.record.start_over(self.change.removes)
+                self.counted.clear()
+                position = Position()
 
     def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         first = 0
@@ -237,6 +212,13 @@ class _Work:
             chunk = entries[first : first + min(self.size, self._allowed())]
             first += len(chunk)
             yield chunk
+
+    def _break_off(self, done: list[Entry], mark: Record) -> None:
+        """Count what is done of a chunk; the position stays before it, so that the rest is met when the run goes on."""
+        self.record.forget_since(mark)
+        if not self.change.removes:
+            self.counted.add(entry.key for entry in done)
+        self._count_chunk(done, 0, self.run.position, 0.0)
 
     def _count_chunk(self, done: list[Entry], scanned: int, position: str, took: float) -> None:
         self.record.touched(entry.key for entry in done)
@@ -291,6 +273,7 @@ class _Work:
 
     def _save(self) -> None:
         self.record.save_to(self.run)
+        self.counted.save_to(self.run)
         self.lease.save(force=True)
 
     def _count(self, where: Writing) -> dict[str, Any]:
@@ -329,7 +312,3 @@ def _original(run: Run) -> Actor:
     """Whoever started the run, for audit and trash; what it needs was asked for when it was started."""
     params = run.params
     return Actor(run.started_by, params.get("via") or SYSTEM, params.get("user_id"), params.get("address"), EVERYTHING)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else timezone.localtime(moment).isoformat(timespec="seconds")

@@ -12,10 +12,11 @@ from typing import Final
 from django.db import transaction
 
 from stores.errors import Conflict as ChangedKey
-from stores.errors import CorruptRow, KeyNotFound, StoreError
+from stores.errors import CorruptRow, Interrupted, KeyNotFound, StoreError
 from stores.models import AuditEntry, TrashEntry
 from stores.services import audit
 from stores.services.bulk_change import Change
+from stores.services.bulk_leftovers import Counted
 from stores.services.bulk_record import Record, size_in_trash, size_of_note
 from stores.services.leases import Lease, key_text
 from stores.services.rows import same_row, settle
@@ -52,13 +53,13 @@ class Planned:
 class Hands:
     """Carries out one change in one store, for the run that a lease holds."""
 
-    def __init__(self, lease: Lease, at: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()) -> None:
-        """`counted`: keys of a chunk that a dead worker began; they are counted already, and met again."""
+    def __init__(self, lease: Lease, at: Writing, change: Change, record: Record, counted: Counted | None = None) -> None:
+        """`counted`: keys of a chunk that was broken off, or begun by a dead worker; they are counted already, and met again."""
         self.lease = lease
         self.at = at
         self.change = change
         self.record = record
-        self.counted = counted
+        self.counted = counted or Counted()
 
     def delete(self, entries: Iterable[Entry]) -> list[Entry]:
         """Remove what is still as it was read; answers what went."""
@@ -86,7 +87,7 @@ class Hands:
             return True
         if entry.expires_at != self.change.expires_at:
             return False
-        self.record.same += entry.key not in self.counted
+        self.record.count_same(not self.counted.hit(entry.key))
         return True
 
     def whole(self, entries: Iterable[Entry]) -> list[Planned]:
@@ -130,7 +131,10 @@ class Hands:
         return True
 
     def settle(self, plan: Sequence[Planned]) -> list[Entry]:
-        """Take back the trash rows of what was not done, close the audit entries, count. Answers the entries that are done."""
+        """Take back the trash rows of what was not done, close the audit entries, count. Answers the entries that are done.
+
+        Keys that were not reached, because the run is to stop, are not counted: the lease knows then that the chunk was broken off.
+        """
         done = [planned for planned in plan if planned.done]
         kept = [planned.trash.pk for planned in plan if planned.trash and not planned.done]
         replaced = [(planned.trash.pk, planned.replaced_by) for planned in done if planned.trash and planned.replaced_by]
@@ -141,7 +145,9 @@ class Hands:
             for outcome, wanted in ((audit.DONE, True), (audit.FAILED, False)):
                 audit.settle_all([planned.note for planned in plan if planned.note and planned.done is wanted], outcome)
         for planned in plan:
-            if planned.error is not None:
+            if isinstance(planned.error, Interrupted):
+                self.lease.broken_off = True
+            elif planned.error is not None:
                 self.fail(planned.entry, planned.error)
             elif not planned.done:
                 self.record.same += 1

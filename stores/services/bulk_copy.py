@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stores.errors import BadConfig, Conflict, StoreError
 from stores.services.bulk_change import Change, Clash
 from stores.services.bulk_chunks import Hands, Planned
+from stores.services.bulk_leftovers import Counted
 from stores.services.bulk_record import Record
 from stores.services.leases import Lease, key_text
 from stores.services.trash_rows import OVERWRITTEN
@@ -35,12 +36,12 @@ class _Copy:
 class Putter:
     """Puts entries into a store under a rule for keys that it holds already; every one is read again."""
 
-    def __init__(self, lease: Lease, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()) -> None:
+    def __init__(self, lease: Lease, target: Writing, change: Change, record: Record, counted: Counted | None = None) -> None:
         self.target = target
         self.clash = change.clash
         self.record = record
         self.hands = Hands(lease, target, change, record)
-        self.counted = counted
+        self.counted = counted or Counted()
 
     def put(self, pairs: Sequence[tuple[Entry, Entry]], action: str) -> tuple[list[Entry], list[Entry]]:
         """`pairs`: what is copied, and how the store shall hold it. Answers what is written now, and what was so already.
@@ -58,7 +59,7 @@ class Putter:
 
     def count_same(self, same: Sequence[Entry]) -> None:
         """Count what was so already; what a dead worker has written is counted as done."""
-        self.record.same += sum(entry.key not in self.counted for entry in same)
+        self.record.count_same(sum(not self.counted.hit(entry.key) for entry in same))
 
     def _planned(self, source: Entry, wanted: Entry, there: Entry | None, same: list[Entry]) -> _Copy | None:
         """What to write, or None after counting why nothing is written."""
@@ -78,7 +79,7 @@ class Copier(Putter):
     """Puts the entries of one store into another one."""
 
     def __init__(
-        self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record, counted: frozenset[bytes] = frozenset()
+        self, lease: Lease, source: Writing, target: Writing, change: Change, record: Record, counted: Counted | None = None
     ) -> None:
         super().__init__(lease, target, change, record, counted)
         self.source = source
@@ -99,12 +100,19 @@ class Copier(Putter):
 
 
 def write_and_read_again(target: Writing, plan: Sequence[Planned], there: Sequence[Entry | None]) -> None:
-    """Write each planned entry under what was seen there, read all of them again, and note of each how it ended."""
+    """Write each planned entry under what was seen there, read all of them again, and note of each how it ended.
+
+    What is written is read again in any case, so that reading does not break off when the run is to stop.
+    """
     wanted = [(planned.entry, ABSENT if seen is None else seen) for planned, seen in zip(plan, there, strict=True)]
     for planned, answer in zip(plan, target.backend.put_each(wanted), strict=True):
         planned.take(answer)
     written = [planned for planned in plan if planned.done]
-    for planned, found in zip(written, target.backend.get_each([planned.entry.key for planned in written]), strict=True):
+    watcher = target.backend.on_wait
+    target.backend.watch(None)
+    now = target.backend.get_each([planned.entry.key for planned in written])
+    target.backend.watch(watcher)
+    for planned, found in zip(written, now, strict=True):
         if found is None or not same_content(found, planned.entry, target):
             planned.done = False
             planned.error = Conflict(say("What was read back from the other store is not what was written."), found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 from stores.models import Run, TrashEntry
 from stores.services.bulk_change import Change, Do
@@ -11,6 +12,40 @@ from stores.services.rows import settle
 from stores.services.trash_rows import CREATED, DELETED, content_digest, entry_of
 from stores.services.writing import Writing
 from stores.types import Entry
+
+
+class Counted:
+    """Keys that the run meets again though they are counted as done; by digest, because a run's row shows no keys."""
+
+    def __init__(self, digests: Iterable[str] = ()) -> None:
+        self._digests = set(digests)
+
+    @classmethod
+    def of(cls, run: Run) -> Counted:
+        """Those that the run's row holds."""
+        return cls(run.params.get("counted", ()))
+
+    def add(self, keys: Iterable[bytes]) -> None:
+        self._digests.update(map(_digest, keys))
+
+    def clear(self) -> None:
+        self._digests.clear()
+
+    def hit(self, key: bytes) -> bool:
+        """Whether the key is one of them; it is none any more afterwards."""
+        found = bool(self._digests) and _digest(key) in self._digests
+        if found:
+            self._digests.remove(_digest(key))
+        return found
+
+    def save_to(self, run: Run) -> None:
+        """Into the row in memory; whoever holds the run's lease writes it."""
+        params = {name: value for name, value in run.params.items() if name != "counted"}
+        run.params = {**params, "counted": sorted(self._digests)} if self._digests else params
+
+
+def _digest(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=8).hexdigest()
 
 
 def settle_leftovers(run: Run, record: Record, places: Sequence[Writing], change: Change) -> frozenset[bytes]:

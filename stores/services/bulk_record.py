@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from stores.models import Run
@@ -36,6 +36,8 @@ class Record:
     """Bytes of room in the trash that the run may still take."""
     trash_mark: int = 0
     """Newest trash row of the chunks that are counted here."""
+    again: int = 0
+    """Done keys that are met a second time, because the server lost its place in the walk: they count as done, not as `same`."""
     checksum: str = "0" * 32
     failures: list[list[str]] = field(default_factory=list)
     """[key, reason], the first 200."""
@@ -61,6 +63,26 @@ class Record:
         """The same for keys whose digests are added up already."""
         self.done += count
         self.checksum = f"{(int(self.checksum, 16) + digests) % _ALL:032x}"
+
+    def mark(self) -> Record:
+        """Where the counts stand, for `forget_since`."""
+        return replace(self, failures=list(self.failures))
+
+    def forget_since(self, mark: Record) -> None:
+        """Take back the counts of all keys but the done ones: they are met again."""
+        for name in ("same", "skipped", "kept", "failed", "left_out", "failures"):
+            setattr(self, name, getattr(mark, name))
+
+    def start_over(self, removes: bool) -> None:
+        """All keys are looked at from the start; `removes`: the done ones are gone and not met again."""
+        self.forget_since(Record())
+        self.again = 0 if removes else self.done
+
+    def count_same(self, count: int) -> None:
+        """Count keys that were so already, but for those that this run made so."""
+        repeated = min(self.again, count)
+        self.again -= repeated
+        self.same += count - repeated
 
     def name_failure(self, key: str, reason: str) -> None:
         if len(self.failures) < FAILURES:

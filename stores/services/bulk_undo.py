@@ -60,21 +60,26 @@ def work(lease: Lease, actor: Actor) -> None:
         if not chunk:
             break
         began = time.monotonic()
-        outcomes = restore_many(actor, [trash.pk for trash in chunk], bool(params["overwrite"]), named=record.done < AUDITED)
+        named = record.done < AUDITED
+        outcomes = restore_many(actor, [trash.pk for trash in chunk], bool(params["overwrite"]), named=named, on_wait=lease.look)
         took = time.monotonic() - began
-        _count(lease, record, chunk, outcomes)
+        broken_off = any(outcome.state == "stopped" for outcome in outcomes)
+        _count(lease, record, chunk, outcomes, only_done=broken_off)
         share = min(0.999, (record.done + record.kept + record.failed) / expected)
+        position = run.position if broken_off else str(chunk[-1].pk)
         done = sum(outcome.state == "restored" for outcome in outcomes)
-        lease.add(PurgeSlice(scanned=len(chunk), values=done, position=str(chunk[-1].pk), progress=share), took * 1000, save=False)
+        lease.add(PurgeSlice(scanned=len(chunk), values=done, position=position, progress=share), took * 1000, save=False)
         record.save_to(run)
         lease.save(force=True)
         lease.wait(pause_after(Pace(run.pace), took))
 
 
-def _count(lease: Lease, record: Record, chunk: list[TrashEntry], outcomes: list[Any]) -> None:
+def _count(lease: Lease, record: Record, chunk: list[TrashEntry], outcomes: list[Any], *, only_done: bool) -> None:
+    """`only_done`: the others are met again, because the chunk was broken off."""
     for trash, outcome in zip(chunk, outcomes, strict=True):
         if outcome.state == "restored":
             record.touched([bytes(trash.key)])
+        if only_done or outcome.state == "restored":
             continue
         text = key_text(bytes(trash.key), lease.store.effective_version)
         record.kept += outcome.state == "conflict"

@@ -12,7 +12,7 @@ from stores.models import ACTIVE_STATES, Run, RunState
 from stores.services.actor import Actor
 from stores.services.bulk_change import Change, Do
 from stores.services.bulk_copy import Putter
-from stores.services.bulk_leftovers import settle_leftovers
+from stores.services.bulk_leftovers import Counted, settle_leftovers
 from stores.services.bulk_record import Record
 from stores.services.keyfile_import import WrongLines, as_held, chunks, secret
 from stores.services.keyfile_lines import Format, Line, Wrong, lines
@@ -55,6 +55,7 @@ class _Import:
         self.change = Change.from_params(self.run.params)
         self.wrong = WrongLines(self.run.params["wrong"])
         self.record = Record.of(self.run)
+        self.counted = Counted.of(self.run)
         self.size = 25
         self.bytes = max(1, size_of(self.run.params["upload"]))
 
@@ -63,23 +64,28 @@ class _Import:
         offset, _, number = self.run.position.partition(":")
         format: Format = "csv" if self.run.params["format"] == "csv" else "jsonl"
         with open_file(self.run.params["upload"]) as file, writing(self.actor, self.lease.store, self.run) as at:
-            counted = self._began(at)
-            putter = Putter(self.lease, at, self.change, self.record, counted)
+            at.backend.watch(self.lease.look)
+            self._began(at)
+            putter = Putter(self.lease, at, self.change, self.record, self.counted)
             for chunk in chunks(lines(file, format, self.change.at, int(offset or 0), int(number or 0)), lambda: self.size):
-                began = time.monotonic()
+                mark, began = self.record.mark(), time.monotonic()
                 done = self._chunk(putter, chunk)
+                if self.lease.broken_off:
+                    self.record.forget_since(mark)
+                    self.counted.add(entry.key for entry in done)
+                    chunk = []
                 self._count(done, chunk, time.monotonic() - began)
                 if self.lease.stopped:
                     return
         self._save()
 
-    def _began(self, at: Writing) -> frozenset[bytes]:
+    def _began(self, at: Writing) -> None:
         """The first time: how much can be undone. Later: what a dead worker had done of its last chunk."""
         if "record" in self.run.params:
-            return settle_leftovers(self.run, self.record, [at], self.change)
+            self.counted.add(settle_leftovers(self.run, self.record, [at], self.change))
+            return
         self.record.undo_left = room() if self.change.undo else 0
         self._save()
-        return frozenset()
 
     def _chunk(self, putter: Putter, chunk: list[Line]) -> list[Entry]:
         pairs = [(held, held) for line in chunk if (held := self._held(putter.target, line)) is not None]
@@ -116,18 +122,19 @@ class _Import:
         self.record.name_failure(place, message)
 
     def _count(self, done: list[Entry], chunk: list[Line], took: float) -> None:
+        """What is done of these lines; of a chunk that was broken off no line counts as read, and the run goes on before it."""
         self.record.touched(entry.key for entry in done)
         kinds = [entry.kind for entry in done]
         counters, locks = kinds.count(Kind.COUNTER), kinds.count(Kind.LOCK)
-        last = chunk[-1]
+        position = f"{chunk[-1].end}:{chunk[-1].last}" if chunk else self.run.position
         step = PurgeSlice(
             scanned=len(chunk),
             values=len(done) - counters - locks,
             counters=counters,
             locks=locks,
             bytes=sum(entry.size for entry in done),
-            position=f"{last.end}:{last.last}",
-            progress=min(0.999, last.end / self.bytes),
+            position=position,
+            progress=min(0.999, chunk[-1].end / self.bytes) if chunk else None,
         )
         self.lease.add(step, took * 1000, save=False)
         self._save()
@@ -139,4 +146,5 @@ class _Import:
 
     def _save(self) -> None:
         self.record.save_to(self.run)
+        self.counted.save_to(self.run)
         self.lease.save(force=True)

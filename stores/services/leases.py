@@ -40,6 +40,8 @@ class Lease:
         self.pause = False
         self.late = False
         """Set by work that ends at its deadline."""
+        self.broken_off = False
+        """Set by work that was stopped in the middle of a chunk."""
         self.until: float | None = None
         """That deadline in Unix seconds, for waits that it is to end."""
         self.curve = Curve(list(run.points))

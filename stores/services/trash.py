@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
@@ -11,7 +11,7 @@ from typing import Final, Literal
 from django.utils import timezone
 
 from stores import sight
-from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
+from stores.errors import BadConfig, Conflict, Interrupted, KeyNotFound, StoreError
 from stores.models import Store, TrashEntry
 from stores.models.fields import mark_of_bytes
 from stores.registry import seen_only
@@ -74,7 +74,7 @@ class RestoreOutcome:
     """What became of one restore of several; `message` says why it was not done."""
 
     trash_id: int
-    state: Literal["restored", "conflict", "failed"]
+    state: Literal["restored", "conflict", "failed", "stopped"]
     message: str = ""
 
 
@@ -132,10 +132,12 @@ def restore(actor: Actor, trash_id: int, overwrite: bool = False) -> Row:
         return at.row(at.stored(entry_of(trash)))
 
 
-def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False, *, named: bool = True) -> list[RestoreOutcome]:
+def restore_many(
+    actor: Actor, trash_ids: Iterable[int], overwrite: bool = False, *, named: bool = True, on_wait: Callable[[], None] | None = None
+) -> list[RestoreOutcome]:
     """Restore each by itself, in the order given; one that cannot be restored does not stop the others.
 
-    `named`: in the audit one by one.
+    `named`: in the audit one by one. `on_wait` is asked while a lock is in the way; what is left when it raises is "stopped".
     A store is opened once for all of its neighbours in the list. Raises Forbidden, ReadOnly, and what opening a store raises.
     """
     ids = list(trash_ids)
@@ -148,6 +150,7 @@ def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False
             outcomes += [RestoreOutcome(trash_id, "failed", say("This is no longer in the trash.")) for trash_id in group]
             continue
         with writing(actor, store) as at:
+            at.backend.watch(on_wait)
             rows = [found[trash_id] for trash_id in group]
             outcomes += [_outcome(trash, error) for trash, error in zip(rows, restore_rows(at, rows, overwrite, named=named), strict=True)]
     return outcomes
@@ -156,6 +159,8 @@ def restore_many(actor: Actor, trash_ids: Iterable[int], overwrite: bool = False
 def _outcome(trash: TrashEntry, error: StoreError | None) -> RestoreOutcome:
     if error is None:
         return RestoreOutcome(trash.pk, "restored")
+    if isinstance(error, Interrupted):
+        return RestoreOutcome(trash.pk, "stopped")
     return RestoreOutcome(trash.pk, "conflict" if isinstance(error, Conflict) else "failed", str(error))
 
 

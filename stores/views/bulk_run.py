@@ -23,6 +23,7 @@ from stores.services import runs as run_service
 from stores.services.bulk_change import Change, Do, require_possible
 from stores.services.bulk_export import export
 from stores.services.bulk_preview import Found, confirmed, look, preview
+from stores.services.bulk_receipt import receipt
 from stores.services.bulk_words import consequence
 from stores.services.filters import KeyFilter
 from stores.services.permissions import Permission
@@ -87,7 +88,7 @@ def run_receipt(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = run_service.find(run_id)
     if run.action != RunAction.BULK:
         raise NotSupported(_("Only bulk changes have a receipt."))
-    text = json.dumps(bulk.receipt(run), indent=2, ensure_ascii=False)
+    text = json.dumps(receipt(run), indent=2, ensure_ascii=False)
     headers = {"Content-Disposition": f'attachment; filename="receipt-{run.pk}.json"'}
     return HttpResponse(text, content_type="application/json", headers=headers)
 

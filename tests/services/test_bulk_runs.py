@@ -20,6 +20,7 @@ from stores.services.actor import Actor
 from stores.services.browse import KeyFilter
 from stores.services.bulk_change import Change, Clash, Do, make_change
 from stores.services.bulk_preview import Confirmed, confirmed, preview
+from stores.services.bulk_receipt import receipt
 from stores.services.bulk_record import Record
 from stores.services.trash import TrashFilter
 from stores.types import Kind, Pace
@@ -152,9 +153,9 @@ def test_a_copy_is_byte_identical_and_leaves_the_source(filled: Store, second: S
     before = everything(filled)
     run = done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="second"))
     assert everything(second) == everything(filled) == before
-    found = bulk.receipt(run)
+    found = receipt(run)
     assert (found["done"], found["same"], found["failed"], found["change"]["target_after"]["keys"]) == (62, 0, 0, 62)
-    again = bulk.receipt(done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="second")))
+    again = receipt(done(actor, filled, make_change(Do.COPY, KeyFilter(), time.time(), to="second")))
     assert (again["done"], again["same"]) == (0, 62)
 
 
@@ -354,7 +355,7 @@ def test_deleting_on_redis_is_conditional_and_pipelined(db: None, actor: Actor, 
 
 def test_the_receipt_counts_and_sums_up_the_keys(filled: Store, actor: Actor) -> None:
     run = done(actor, filled, make_change(Do.DELETE, USERS, time.time()))
-    found = bulk.receipt(run)
+    found = receipt(run)
     keys = [b"user:%02d" % number for number in range(60)]
     total = sum(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big") for key in keys)
     assert found["checksum"] == f"{total % (1 << 128):032x}"

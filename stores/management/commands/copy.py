@@ -16,6 +16,7 @@ from stores.registry import find_store
 from stores.services import bulk
 from stores.services.bulk_change import Clash, Do, make_change, require_possible
 from stores.services.bulk_preview import Confirmed, Preview, preview
+from stores.services.bulk_receipt import receipt as receipt_of
 from stores.types import Pace
 
 
@@ -61,7 +62,7 @@ when a key was left for any reason but being there already."""
         confirm(f"{verb} {found.keys} keys of store {store.id} to {target.id}? {promised}", options["yes"])
         wanted_as = Confirmed(change, found.keys, True, found.bytes)
         run = bulk.run_in_foreground(self.actor, store, wanted_as, pace, None if options["json"] else progress(self.stderr))
-        receipt = bulk.receipt(run)
+        receipt = receipt_of(run)
         if options["json"]:
             self.json(receipt)
         else:

@@ -18,6 +18,7 @@ from stores.models import RunState
 from stores.registry import find_store
 from stores.services import bulk, keyfile_import, keyfile_spool
 from stores.services.bulk_change import Clash
+from stores.services.bulk_receipt import receipt as receipt_of
 from stores.services.keyfile_import import Options, Preview, WrongLines
 from stores.services.keyfile_lines import FORMATS
 from stores.types import Pace
@@ -73,7 +74,7 @@ lines are wrong or keys could not be written."""
             stack.pop_all()
         shown_as = None if options["json"] else progress(self.stderr)
         run = bulk.import_in_foreground(self.actor, store, wanted, Pace(options["pace"]), shown_as)
-        receipt = bulk.receipt(run)
+        receipt = receipt_of(run)
         if options["json"]:
             self.json(receipt)
         else:

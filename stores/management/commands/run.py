@@ -12,6 +12,7 @@ from stores.management.commands.runs import described, done
 from stores.management.progress import progress
 from stores.models import Run, RunAction, RunState
 from stores.services import bulk, bulk_undo, purge, run_control, runs
+from stores.services.bulk_receipt import receipt
 from stores.types import Pace
 
 
@@ -48,7 +49,7 @@ did not come to its end."""
         if options["receipt"]:
             if found.action != RunAction.BULK:
                 raise Error("Only bulk changes have a receipt.")
-            self.stdout.write(json.dumps(bulk.receipt(found), indent=2))
+            self.stdout.write(json.dumps(receipt(found), indent=2))
             return DONE
         if options["go_on"]:
             return self._go_on(found, options)
