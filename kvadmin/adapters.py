@@ -91,9 +91,11 @@ class ProviderAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             role = claims.role_of(sociallogin.account.extra_data)
         except claims.NoRole as error:
             claims.record_refusal(sociallogin, request.META.get("REMOTE_ADDR"))
+            if sociallogin.is_existing:
+                claims.withdraw(sociallogin.user)
             raise ImmediateHttpResponse(_refused(request, str(error))) from None
         if sociallogin.is_existing:
-            claims.apply(sociallogin.user, role)
+            claims.apply(sociallogin.user, role, request.session.session_key if request.user.is_authenticated else None)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         """The first sign-in makes the account, without a password."""

@@ -139,7 +139,7 @@ def set_active(actor: Actor, user: User, active: bool) -> None:
         user.save(update_fields=["is_active"])
         audit.record(actor, "user-on" if active else "user-off", after={"account": user.username})
     if not active:
-        _end_sessions(user)
+        end_sessions_of(user)
 
 
 def reset_password(actor: Actor, user: User, password: str = "") -> str:
@@ -156,7 +156,7 @@ def reset_password(actor: Actor, user: User, password: str = "") -> str:
             user=user, defaults={"must_change": not password}, create_defaults={"role": role_of(user), "must_change": not password}
         )
         audit.record(actor, "user-password", after={"account": user.username})
-    _end_sessions(user)
+    end_sessions_of(user)
     return chosen
 
 
@@ -173,7 +173,7 @@ def end_sessions(actor: Actor, user: User) -> int:
     """Sign an account out everywhere; answers how many sessions there were. Raises Forbidden."""
     require(actor, Permission.ADMIN)
     audit.record(actor, "user-sessions", after={"account": user.username})
-    return _end_sessions(user)
+    return end_sessions_of(user)
 
 
 def end_session(actor: Actor, session_id: int) -> None:
@@ -235,8 +235,9 @@ def _keep_an_administrator(user: User) -> None:
         raise Busy(_("This is the last administrator."), _("Make another account an administrator first."))
 
 
-def _end_sessions(user: User) -> int:
-    sessions = list(UserSession.objects.filter(user=user))
+def end_sessions_of(user: User, session_key: str | None = None) -> int:
+    """Sign an account out everywhere but in the session of the key; answers how many sessions that were."""
+    sessions = list(UserSession.objects.filter(user=user).exclude(session_key=session_key or ""))
     for session in sessions:
         session.end()
     return len(sessions)

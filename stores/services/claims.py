@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from stores.models import Account
 from stores.services import audit
+from stores.services.accounts import end_sessions_of
 from stores.services.actor import PAGE, Actor
 from stores.services.actor import role_of as present_role
 from stores.services.rights import Role
@@ -40,8 +41,12 @@ def role_of(data: Mapping[str, Any]) -> Role | None:
     return max(roles, key=_RANK.__getitem__)
 
 
-def apply(user: User, role: Role | None) -> None:
-    """Keep the role of a claim with the account; audited when it changes. Without a mapping a new account gets no role."""
+def apply(user: User, role: Role | None, session_key: str | None = None) -> None:
+    """Keep the role of a claim with the account; audited when it changes. Without a mapping a new account gets no role.
+
+    A role counts from the next request on, wherever the account is signed in. Where it changes, all sessions but the one of
+    `session_key` end, too: what they show is of another role.
+    """
     found = Account.objects.filter(user=user).first()
     if role is None:
         if found is None:
@@ -50,6 +55,20 @@ def apply(user: User, role: Role | None) -> None:
     before = present_role(user)
     if found is not None and found.from_provider and before is role:
         return
+    _change(user, before, role)
+    if before is not role:
+        end_sessions_of(user, session_key)
+
+
+def withdraw(user: User) -> None:
+    """The provider gives this account no role any more: it has none here from now on, and its sessions end. Audited."""
+    before = present_role(user)
+    if before is not Role.NONE:
+        _change(user, before, Role.NONE)
+    end_sessions_of(user)
+
+
+def _change(user: User, before: Role, role: Role) -> None:
     with transaction.atomic():
         Account.objects.update_or_create(user=user, defaults={"role": role, "from_provider": True})
         user.is_superuser = user.is_staff = role is Role.ADMIN

@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from stores.models import AuditEntry
-from stores.services.actor import role_of
+from stores.services import tokens
+from stores.services.actor import Actor, role_of
 from stores.services.rights import Role
 from tests.accounts import make
 from tests.servers.oidc import Provider, provider
@@ -84,6 +85,31 @@ def test_whoever_gets_no_role_is_turned_away(there: Provider, groups: Any) -> No
 def test_somebody_who_has_lost_the_role_is_turned_away(there: Provider) -> None:
     sign_in(Client(), there, groups=["admins"])
     assert sign_in(Client(), there, groups=["others"]).status_code == 403
+
+
+def test_a_role_that_changes_ends_the_other_sessions_and_counts_at_once(there: Provider) -> None:
+    desk, phone = Client(), Client()
+    sign_in(desk, there, groups=["admins"])
+    assert desk.get("/audit/").status_code == 200
+    sign_in(phone, there, groups=["admins"])
+    assert desk.get("/audit/").status_code == 200, "the same role: nothing ends"
+    sign_in(phone, there, groups=["staff"])
+    assert desk.get("/trash/").status_code == 302
+    assert (phone.get("/trash/").status_code, phone.get("/audit/").status_code) == (200, 403)
+
+
+def test_a_role_that_is_gone_ends_all_sessions_and_tokens_can_do_nothing(there: Provider) -> None:
+    desk = Client()
+    sign_in(desk, there, groups=["staff"])
+    user = User.objects.get()
+    _, secret = tokens.issue(Actor.of_user(user), "t", ["read"])
+    robot = Client(headers={"Authorization": f"Bearer {secret}"})
+    assert robot.get("/api/v1/stores").status_code == 200
+    assert sign_in(Client(), there, groups=["others"]).status_code == 403
+    assert desk.get("/trash/").status_code == 302
+    assert role_of(User.objects.select_related("account").get()) is Role.NONE
+    assert robot.get("/api/v1/stores").status_code == 403
+    assert AuditEntry.objects.filter(action="user-role").first().after == {"account": "ana", "role": "none"}
 
 
 def test_its_accounts_confirm_there_who_they_are(there: Provider) -> None:
