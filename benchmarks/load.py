@@ -233,6 +233,10 @@ class Installation:
         finally:
             link.close()
 
+    def is_helper(self, pid: int) -> bool:
+        """Whether a process is the one that carries out orders."""
+        return self._helper is not None and self._helper.pid == pid
+
     def close(self) -> None:
         if self._helper is not None and self._helper.stdin is not None:
             self._helper.stdin.close()
@@ -251,6 +255,45 @@ def installation(rows: int, admins: int) -> Iterator[Installation]:
     finally:
         made.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Processor:
+    """Who had the processor since this was made: seconds of the installation's programs, of this benchmark, of everything else."""
+
+    def __init__(self, made: Installation) -> None:
+        self.made = made
+        self.began, self.before, self.total = time.monotonic(), self._each(), self._busy()
+
+    def report(self) -> str:
+        seconds = time.monotonic() - self.began
+        spent = {name: max(0.0, now - self.before.get(name, 0.0)) for name, now in self._each().items()}
+        spent["everything else"] = max(0.0, self._busy() - self.total - sum(spent.values()))
+        return "cores in use: " + ", ".join(f"{name} {used / seconds:.2f}" for name, used in spent.items())
+
+    def _each(self) -> dict[str, float]:
+        parents, names = self.made.up.all_processes(), {pid: name for name, pid in self.made.up.pids().items() if pid}
+        found = {"this benchmark": time.process_time()}
+        for pid in parents:
+            at = pid
+            while at not in names and at in parents:
+                at = parents[at]
+            name = names.get(at, "this benchmark" if self.made.is_helper(pid) else "up")
+            found[name] = found.get(name, 0.0) + _spent(Path(f"/proc/{pid}/stat"))
+        return found
+
+    @staticmethod
+    def _busy() -> float:
+        user, nice, system, _idle, _wait, *rest = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:8])
+        return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
+def _spent(stat: Path) -> float:
+    """Processor seconds of a process; 0 for one that has ended."""
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def keep_busy(made: Installation, stop: threading.Event) -> None:
@@ -280,9 +323,11 @@ def main() -> None:
 
             problems = load_faults.all_of_them(made, crowd)
         else:
+            processor = Processor(made)
             time.sleep(options.seconds)
             print(f"{options.admins} administrators, a page every {options.think:g} s each, {options.rows:,} rows, {os.cpu_count()} cores")
             problems = crowd.report()
+            print(processor.report())
         stop.set()
         busy.join(120)
         ended = made.order("end", str(made.folder))
