@@ -16,7 +16,7 @@ from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
 from stores.keyclasses.words import RECOVERY, account, digest, shown, utf8
-from stores.texts import counted, say
+from stores.texts import counted, joined, say
 from stores.types import Kind
 
 ACME: Final = KeyClass(
@@ -49,8 +49,8 @@ _CODE: Final = re.compile(rb"[A-Za-z0-9]{40}|[A-Za-z0-9]{4}-[A-Za-z0-9]{4}")
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9_-]{1,200}")
 _DOMAIN: Final = re.compile(rb"(?:\*\.)?[^\x00-\x20/:@\\\x7f]{1,253}")
 _STATUS: Final = ("Authorized", "TokenIssued", "Pending")
-_STATUS_WORDS: Final = ("authorized", say("token issued"), say("waiting for approval"))
-HIDDEN: Final = "hidden"
+_STATUS_WORDS: Final = (say("authorized"), say("token issued"), say("waiting for approval"))
+HIDDEN: Final = say("hidden")
 
 
 # OAuth
@@ -85,8 +85,11 @@ def read_code(reading: Reading, code: bytes) -> Decoded:
     if reading.reveal:
         fields["code"] = shown(code)
     start = len(reading.key) - len(code)
-    parts: Parts = ((0, start, f"class, {reading.cls.title}"), (start, len(reading.key), f"{form}, {shape}"))
-    label, words, problem, value_parts = f"{form} {fields['digest']}", say("not readable"), "", ()
+    parts: Parts = (
+        (0, start, say("class, %(title)s", title=reading.cls.title)),
+        (start, len(reading.key), joined(form, shape, between=", ")),
+    )
+    label, words, problem, value_parts = joined(form, str(fields["digest"])), say("not readable"), "", ()
     if reading.entry.value is not None:
         try:
             found, encoding = decode_oauth(reading.entry.value, reading.minor)
@@ -121,7 +124,7 @@ def _code_fields(found: OAuthCode, encoding: str, reading: Reading) -> dict[str,
 
 def _masked(text: str | None, *, reveal: bool) -> str | None:
     """A secret text: itself when revealed, else its length; nothing stays nothing."""
-    return text if reveal or not text else f"{HIDDEN}, {counted(len(text), 'character')}"
+    return text if reveal or not text else joined(HIDDEN, counted(len(text), "character"), between=", ")
 
 
 def _read_oauth(reading: Reading) -> Decoded:
@@ -191,7 +194,7 @@ def _certificate_fields(found: Certificate) -> dict[str, FieldValue]:
 
 def _proof_parts(reading: Reading, name: bytes, meaning: str) -> Parts:
     start = len(reading.key) - len(name)
-    return (0, start, f"class, {reading.cls.title}"), (start, len(reading.key), meaning)
+    return (0, start, say("class, %(title)s", title=reading.cls.title)), (start, len(reading.key), meaning)
 
 
 def _read_acme(reading: Reading) -> Decoded:

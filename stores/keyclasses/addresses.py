@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from stores.texts import say
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
@@ -45,7 +47,7 @@ class Split(NamedTuple):
 
     @property
     def words(self) -> str:
-        return f"{self.sender or '<>'} to {self.recipient}"
+        return say("%(sender)s to %(recipient)s", sender=self.sender or "<>", recipient=self.recipient)
 
 
 def splits(joined: str) -> list[Split]:

@@ -7,6 +7,7 @@ word keeps that word in front of the hash of the second. Typed tokens end with a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import xxhash
@@ -18,7 +19,7 @@ from stores.keyclasses.rate_limits import account_fields
 from stores.keyclasses.reading import Parts, Reading, Rule, rule
 from stores.keyclasses.reputation import AREA
 from stores.keyclasses.words import account, ip_text, shown, to_bytes, utf8
-from stores.texts import counted, say
+from stores.texts import counted, figure, joined, say
 from stores.types import Kind
 
 GLOBAL: Final = KeyClass(
@@ -97,21 +98,31 @@ def hashed_token(word: str) -> bytes | None:
 def token_words(token: bytes) -> tuple[str, str]:
     """(text, form) of a token; form is totals, word, one of the types, number, mixed or hash."""
     if not token:
-        return say("training totals"), "totals"
+        return say("training totals"), say("totals")
     if typed := _typed(token):
         return typed
     text = utf8(token)
     if text is not None:
-        plain = _NUMBER.sub(lambda found: f"[{_NUMBERS[ord(found[1])]}, {counted(ord(found[2]), 'digit')}]", text)
+        plain = joined(*_pieces(text), between="")
         if plain.isprintable():
-            return plain, "word" if plain == text else "number"
+            return plain, say("word") if plain == text else say("number")
     if len(token) == LONGEST:
         if found := _FIRST_WORD.match(token):
             word = utf8(found[0])
             if word is not None:
-                return say("%(word)s… + hashed word", word=word), "mixed"
-        return say("hashed %(token)s", token=token.hex()), "hash"
-    return shown(token), "bytes"
+                return say("%(word)s… + hashed word", word=word), say("mixed")
+        return say("hashed %(token)s", token=token.hex()), say("hash")
+    return shown(token), say("bytes")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A token's text with the numbers in it described, which it holds by kind and length only."""
+    at = 0
+    for found in _NUMBER.finditer(text):
+        yield text[at : found.start()]
+        yield say("[%(kind)s, %(digits)s]", kind=_NUMBERS[ord(found[1])], digits=counted(ord(found[2]), "digit"))
+        at = found.end()
+    yield text[at:]
 
 
 def _typed(token: bytes) -> tuple[str, str] | None:
@@ -130,28 +141,28 @@ def read_weights(reading: Reading, owner: dict[str, FieldValue], start: int, par
     """A row of the model: whose, which token from offset `start` on, and its weights."""
     key = reading.key
     text, form = token_words(key[start:])
-    whose = f", {account(u32(key[1:5]), reading.minor)}" if owner else ""
+    label = say("%(text)s, %(whose)s", text=text, whose=account(u32(key[1:5]), reading.minor)) if owner else text
     fields: dict[str, FieldValue] = {**owner, "token": text, "form": form, "token_hex": key[start:].hex()}
     value, number = say("no number"), reading.number
     if number is not None:
         ham, spam = split_weights(number)
         fields |= {"ham": ham, "spam": spam}
         unit = say(" trained messages") if form == "totals" else ""
-        value = say("ham %(ham)s, spam %(spam)s%(unit)s", ham=f"{ham:,}", spam=f"{spam:,}", unit=unit)
+        value = say("ham %(ham)s, spam %(spam)s%(unit)s", ham=figure(ham), spam=figure(spam), unit=unit)
     if start < len(key):
-        parts = (*parts, (start, len(key), f"token, {form}: {text}"))
+        parts = (*parts, (start, len(key), say("token, %(form)s: %(text)s", form=form, text=text)))
     return reading.decoded(
-        f"{text}{whose}", value, fields, parts=parts, editable="bayes-weights", problem=reading.number_problem
+        label, value, fields, parts=parts, editable="bayes-weights", problem=reading.number_problem
     )  # fmt: skip
 
 
 def _read_global(reading: Reading) -> Decoded:
-    return read_weights(reading, {}, 1, ((0, 1, f"class, {reading.cls.title}"),))
+    return read_weights(reading, {}, 1, ((0, 1, say("class, %(title)s", title=reading.cls.title)),))
 
 
 def _read_account(reading: Reading) -> Decoded:
     number = u32(reading.key[1:5])
-    parts = ((0, 1, f"class, {reading.cls.title}"), (1, 5, account(number, reading.minor)))
+    parts = ((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 5, account(number, reading.minor)))
     return read_weights(reading, account_fields(number, reading.minor), 5, parts)
 
 

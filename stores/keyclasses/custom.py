@@ -11,7 +11,7 @@ from stores.codecs.bincode import Encoding, Variable, detect
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Reading, decimal
 from stores.keyclasses.words import finite, shown
-from stores.texts import counted, joined, say
+from stores.texts import counted, figure, joined, say
 from stores.types import Kind
 
 CUSTOM: Final = KeyClass(
@@ -19,7 +19,7 @@ CUSTOM: Final = KeyClass(
 )
 STATIC: Final = KeyClass(None, say("Static entries"), say("answers from the configuration"), "static", "custom", None, Kind.VALUE, "0.10")
 
-_NAMES: Final = {str: "text", int: "integer", float: "float", list: "list"}
+_NAMES: Final = {str: say("text"), int: say("integer"), float: say("float"), list: say("list")}
 _PREVIEW: Final = 1000
 """Characters of a value that `fields` carries."""
 _LARGE: Final = 1 << 16
@@ -61,9 +61,9 @@ def read_value(payload: bytes, minor: int) -> tuple[str, dict[str, FieldValue], 
     encoding, value = detect(payload) if len(payload) <= _LARGE or payload[:1] != b"\x03" else ("binary", None)
     fields: dict[str, FieldValue] = {"encoding": encoding}
     if encoding == "empty":
-        return "empty", fields | {"type": "text", "value": ""}, "sieve-value", ""
+        return say("empty"), fields | {"type": say("text"), "value": ""}, "sieve-value", ""
     if value is None:
-        return counted(len(payload), "byte"), fields | {"type": "binary"}, "", ""
+        return counted(len(payload), "byte"), fields | {"type": say("binary")}, "", ""
     fields |= {"type": _NAMES[type(value)], "value": _flat(value)}
     if encoding == "text":
         return variable_words(value), fields, "sieve-value", ""
@@ -81,20 +81,20 @@ def read_custom(reading: Reading) -> Decoded:
     fields: dict[str, FieldValue] = {"key": shown(key)}
     parts = ((0, len(key), "name"),) if key else ()
     if entry.kind is Kind.COUNTER or (entry.value is None and entry.counter is not None):
-        words = say("no number") if entry.counter is None else f"{entry.counter:,}"
+        told = say("no number") if entry.counter is None else figure(entry.counter)
         return reading.decoded(
-            label, words, fields | {"count": entry.counter}, parts=parts, editable="counter", problem=reading.number_problem
+            label, told, fields | {"count": entry.counter}, parts=parts, editable="counter", problem=reading.number_problem
         )  # fmt: skip
     if entry.value is None:
         return reading.decoded(label, say("no value"), fields, parts=parts)
     words, more, editor, note = read_value(entry.value, reading.minor)
     number = decimal(entry.value) if reading.store == "redis" else None
     if number is not None:
-        words, more = f"{number:,}", more | {"number": number}
+        words, more = figure(number), more | {"number": number}
         note = note or say("On Redis a counter and a text of digits look alike.")
     if entry.counter is not None:
         more["count"] = entry.counter
-        note = joined(note, say("The same key is also a counter: %(count)s.", count=f"{entry.counter:,}"))
+        note = joined(note, say("The same key is also a counter: %(count)s.", count=figure(entry.counter)))
     if entry.length is not None:
         words = say("%(bytes)s, beginning %(words)s", bytes=counted(entry.length, "byte"), words=words)
     value_parts = _value_parts(entry.value, more) if more.get("encoding") in ("bincode 1", "bincode 2") else ()
@@ -104,19 +104,19 @@ def read_custom(reading: Reading) -> Decoded:
 def _value_parts(payload: bytes, fields: dict[str, FieldValue]) -> tuple[tuple[int, int, str], ...]:
     """Tag and content of a Sieve value, and the length between them."""
     tag = 4 if fields["encoding"] == "bincode 1" else 1
-    parts = [(0, tag, f"type, {fields['type']}")]
+    parts = [(0, tag, say("type, %(type)s", type=fields["type"]))]
     if fields["type"] in ("text", "list"):
         width = 8 if tag == 4 else {0xFB: 3, 0xFC: 5, 0xFD: 9}.get(payload[1], 1)
-        parts.append((tag, tag + width, "length"))
+        parts.append((tag, tag + width, say("length")))
         tag += width
     if tag < len(payload):
-        parts.append((tag, len(payload), "content"))
+        parts.append((tag, len(payload), say("content")))
     return tuple(parts)
 
 
 def read_static(reading: Reading) -> Decoded:
     """An entry of a static store: text both."""
     key, value = reading.key, reading.entry.value
-    words = f"“{shown(value, 80)}”" if value else "empty" if value is not None else say("no value")
+    words = f"“{shown(value, 80)}”" if value else say("empty") if value is not None else say("no value")
     fields: dict[str, FieldValue] = {"key": shown(key), "value": shown(value or b"")}
     return reading.decoded(shown(key) if key else say("(empty key)"), words, fields)

@@ -29,14 +29,14 @@ SEEN: Final = KeyClass(
 )
 CLASSES: Final = (DAV, SEEN)
 
-COLLECTIONS: Final = {8: "calendar", 10: say("address book"), 12: "files"}
+COLLECTIONS: Final = {8: say("calendar"), 10: say("address book"), 12: say("files")}
 UNRELIABLE: Final = say("The stored expiry is unreliable: Stalwart adds the time twice.")
 _REASONABLE: Final = 1 << 33
 
 
 def _read_dav(reading: Reading) -> Decoded:
     number, collection = u32(reading.key[1:5]), reading.key[5]
-    who, what = account(number, reading.minor), COLLECTIONS.get(collection, f"collection {collection}")
+    who, what = account(number, reading.minor), COLLECTIONS.get(collection, say("collection %(collection)s", collection=collection))
     fields: dict[str, FieldValue] = {**account_fields(number, reading.minor), "collection": what}
     value: str = say("no value")
     note, problem = UNRELIABLE, ""
@@ -52,7 +52,7 @@ def _read_dav(reading: Reading) -> Decoded:
             note = say("%(unreliable)s The locks themselves say until when they hold.", unreliable=UNRELIABLE) if locks else UNRELIABLE
     return reading.decoded(
         say("%(what)s of %(who)s", what=what, who=who), value, fields, note=note, problem=problem, secret_value=True,
-        parts=((0, 1, f"class, {reading.cls.title}"), (1, 5, who), (5, 6, what)),
+        parts=((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 5, who), (5, 6, what)),
     )  # fmt: skip
 
 
@@ -93,9 +93,11 @@ def _read_seen(reading: Reading) -> Decoded:
     value = reading.entry.value
     found = reading.decoded(
         say("seen message %(digest)s…", digest=digest[:12]), "seen" if value is not None else say("no value"), {"hash": digest},
-        parts=((0, 1, f"class, {reading.cls.title}"), (1, 33, "BLAKE3 of account, script and id")),
+        parts=((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 33, say("BLAKE3 of account, script and id"))),
     )  # fmt: skip
-    return replace(found, value_label=f"seen, and {counted(len(value), 'byte')} that Stalwart ignores") if value else found
+    return (
+        replace(found, value_label=say("seen, and %(bytes)s that Stalwart ignores", bytes=counted(len(value), "byte"))) if value else found
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (

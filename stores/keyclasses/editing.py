@@ -16,7 +16,7 @@ from stores.codecs.numbers import I64_MAX, I64_MIN, U32_MAX
 from stores.errors import BadConfig
 from stores.keyclasses import bayes, reputation
 from stores.keyclasses.base import Decoded, EditorField, minor
-from stores.texts import say
+from stores.texts import figure, say
 from stores.types import Entry
 
 _WEIGHT_HELP: Final = say("trained messages")
@@ -164,8 +164,8 @@ def integer(fields: Mapping[str, str], name: str, lowest: int, highest: int) -> 
         wrong = say(
             "%(text)s is not a whole number between %(lowest)s and %(highest)s.",
             text=repr(text),
-            lowest=f"{lowest:,}",
-            highest=f"{highest:,}",
+            lowest=figure(lowest),
+            highest=figure(highest),
         )
         fix = say("Give a whole number from %(lowest)s to %(highest)s.", lowest=lowest, highest=highest)
         raise BadConfig(wrong if text else say("A whole number is missing."), fix, field=name)

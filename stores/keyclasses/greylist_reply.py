@@ -33,14 +33,24 @@ def empty_value(reading: Reading, words: str) -> str:
 def _read_greylist(reading: Reading) -> Decoded:
     joined = reading.key[1:]
     fields, ways = pair_fields(joined)
-    head = (0, 1, f"class, {reading.cls.title}")
-    parts: Parts = (head, (1, len(reading.key), "sender and recipient"))
+    head = (0, 1, say("class, %(title)s", title=reading.cls.title))
+    parts: Parts = (head, (1, len(reading.key), say("sender and recipient")))
     label, note = shown(joined), ""
     if ways:
         cut = 1 + len(ways[0].sender.encode())
-        parts = (head, (1, cut, f"sender {ways[0].sender}"), (cut, len(reading.key), f"recipient {ways[0].recipient}"))
-        parts = parts if cut > 1 else (head, (1, len(reading.key), f"recipient {ways[0].recipient}, from the null sender"))
-        label = shown(ways[0].words.encode())
+        parts = (
+            head,
+            (1, cut, say("sender %(sender)s", sender=ways[0].sender)),
+            (cut, len(reading.key), say("recipient %(recipient)s", recipient=ways[0].recipient)),
+        )
+        parts = (
+            parts
+            if cut > 1
+            else (head, (1, len(reading.key), say("recipient %(recipient)s, from the null sender", recipient=ways[0].recipient)))
+        )
+        label = say(
+            "%(sender)s to %(recipient)s", sender=shown(ways[0].sender.encode()) or "<>", recipient=shown(ways[0].recipient.encode())
+        )
     if len(ways) != 1:
         note = say("Stalwart stores no separator; where the sender ends is a guess.")
     words = empty_value(reading, say("seen once, the next try passes"))
@@ -62,7 +72,9 @@ def _read_reply(reading: Reading) -> Decoded:
     text = shown(reading.key[1:])
     return reading.decoded(
         shown(reading.key[1:]), empty_value(reading, say("sent, a reply to it passes")), {"message_id": text}, editable="trusted-reply",
-        parts=((0, 1, f"class, {reading.cls.title}"), (1, len(reading.key), f"message id {shown(reading.key[1:])}")),
+        parts=(
+            (0, 1, say("class, %(title)s", title=reading.cls.title)), (1, len(reading.key), say("message id %(text)s", text=text)),
+        ),
     )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def read_lock(reading: Reading, label: str, fields: dict[str, FieldValue], parts
 
 
 def _named(reading: Reading) -> tuple[int, int, str]:
-    return 0, 1, f"class, {reading.cls.title}"
+    return 0, 1, say("class, %(title)s", title=reading.cls.title)
 
 
 def _read_account(reading: Reading) -> Decoded:
@@ -112,7 +112,10 @@ def _read_message(reading: Reading) -> Decoded:
     key, number = reading.key, u64(reading.key[1:9])
     fields = _identity("queue", number, reading.minor)
     name = fields.get("queue_jmap_id", number)
-    label, parts = say("message %(name)s", name=name), ((0, 1, f"class, {reading.cls.title}"), (1, 9, f"queue id {name}"))
+    label, parts = (
+        say("message %(name)s", name=name),
+        ((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 9, say("queue id %(name)s", name=name))),
+    )
     if len(key) == 9:
         return read_lock(reading, label, fields, parts)
     queue = shown(key[9:].rstrip(b"\0"))
@@ -120,7 +123,7 @@ def _read_message(reading: Reading) -> Decoded:
         reading,
         say("%(label)s in queue %(queue)s", label=label, queue=queue),
         fields | {"queue_name": queue},
-        (*parts, (9, 17, f"queue {queue}")),
+        (*parts, (9, 17, say("queue %(queue)s", queue=queue))),
     )
 
 
@@ -129,23 +132,26 @@ def _read_report(reading: Reading) -> Decoded:
     due, start = u64(key[2:10]), 10 if key[1] == 0 else 18
     kind, domain = "TLS" if key[1] == 0 else "DMARC", shown(key[start:])
     fields: dict[str, FieldValue] = {"report": kind, "due": due, "domain": domain}
-    parts = [_named(reading), (1, 2, f"{kind} report"), (2, 10, f"due {due}")]
+    parts = [_named(reading), (1, 2, say("%(kind)s report", kind=kind)), (2, 10, say("due %(due)s", due=due))]
     if start == 18:
         fields["policy_hash"] = key[10:18].hex()
-        parts.append((10, 18, "hash of the policy"))
+        parts.append((10, 18, say("hash of the policy")))
     return read_lock(
-        reading, say("%(kind)s report to %(domain)s", kind=kind, domain=domain), fields, (*parts, (start, len(key), f"domain {domain}"))
+        reading,
+        say("%(kind)s report to %(domain)s", kind=kind, domain=domain),
+        fields,
+        (*parts, (start, len(key), say("domain %(domain)s", domain=domain))),
     )
 
 
 def _read_index(reading: Reading) -> Decoded:
     number = u64(reading.key[2:])
     fields = {"task": "index", **_identity("change", number, 11)}
-    parts = (_named(reading), (1, 2, "index task"), (2, 10, f"change {number}"))
+    parts = (_named(reading), (1, 2, say("index task")), (2, 10, say("change %(number)s", number=number)))
     return read_lock(reading, say("index task of change %(number)s", number=number), fields, parts)
 
 
-TASKS: Final = {0: "index", 1: "train", 2: say("calendar alarm"), 3: say("calendar invitation"), 4: say("merge threads")}
+TASKS: Final = {0: say("index"), 1: say("train"), 2: say("calendar alarm"), 3: say("calendar invitation"), 4: say("merge threads")}
 
 
 def _task_numbers(key: bytes, at: int, most_tail: int) -> tuple[int, int, int, int] | None:
@@ -166,17 +172,17 @@ def _read_task(start: int) -> Callable[[Reading], Decoded]:
         key, found = reading.key, _task_numbers(reading.key, start, 1)
         assert found is not None  # the shape has checked it
         owner, document, middle, end = found
-        kind = TASKS.get(key[1], f"task {key[1]}")
+        kind = TASKS.get(key[1], say("task %(key)s", key=key[1]))
         who = account(owner, reading.minor)
         fields: dict[str, FieldValue] = {"task": kind, **account_fields(owner, reading.minor), "document_id": document}
-        parts = [_named(reading), (1, 2, f"kind, {kind}")]
+        parts = [_named(reading), (1, 2, say("kind, %(kind)s", kind=kind))]
         if start == 10:
             fields |= {"due": due_time(u64(key[2:10])), "due_raw": u64(key[2:10])}
-            parts.append((2, 10, "due"))
-        parts += [(start, middle, who), (middle, end, f"document {document}")]
+            parts.append((2, 10, say("due")))
+        parts += [(start, middle, who), (middle, end, say("document %(document)s", document=document))]
         if end < len(key):
             fields["index"] = key[end]
-            parts.append((end, len(key), f"index {key[end]}"))
+            parts.append((end, len(key), say("index %(key)s", key=key[end])))
         return read_lock(
             reading, say("%(kind)s, document %(document)s of %(who)s", kind=kind, document=document, who=who), fields, tuple(parts)
         )
@@ -188,11 +194,11 @@ def _read_task_id(reading: Reading) -> Decoded:
     number = u64(reading.key[1:])
     return read_lock(
         reading, say("task %(number)s", number=base32_id(number)), _identity("task", number, 16),
-        (_named(reading), (1, 9, f"task id {base32_id(number)}")),
+        (_named(reading), (1, 9, say("task id %(base32_id)s", base32_id=base32_id(number)))),
     )  # fmt: skip
 
 
-_STORES: Final = {0: "data", 1: "blob", 2: "in-memory"}
+_STORES: Final = {0: say("data"), 1: say("blob"), 2: say("in-memory")}
 
 
 def _read_purge(reading: Reading) -> Decoded:
@@ -200,7 +206,7 @@ def _read_purge(reading: Reading) -> Decoded:
     what, index = _STORES[key[1]], u32(key[2:])
     return read_lock(
         reading, say("purge of the %(what)s store, schedule %(index)s", what=what, index=index), {"store": what, "schedule": index},
-        (_named(reading), (1, 2, f"{what} store"), (2, 6, f"schedule {index}")),
+        (_named(reading), (1, 2, say("%(what)s store", what=what)), (2, 6, say("schedule %(index)s", index=index))),
     )  # fmt: skip
 
 
@@ -208,7 +214,7 @@ def _read_migration(reading: Reading) -> Decoded:
     name = shown(reading.key[1:])
     what = name.removeprefix("migrate_").rpartition("_")[0]
     subject = say("the server") if what == "core" else say("account %(what)s", what=what)
-    parts = (_named(reading), (1, len(reading.key), "migration marker"))
+    parts = (_named(reading), (1, len(reading.key), say("migration marker")))
     if reading.key.endswith(b"_lock"):
         return read_lock(reading, say("migration of %(subject)s", subject=subject), {"migration": what}, parts)
     found = reading.decoded(say("migration of %(subject)s", subject=subject), "done", {"migration": what, "done": True}, parts=parts)

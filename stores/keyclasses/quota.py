@@ -36,7 +36,7 @@ def _read_revision(reading: Reading) -> Decoded:
         account(number, reading.minor),
         say("no number") if changes is None else counted(changes, "change"),
         {**account_fields(number, reading.minor), "count": changes},
-        parts=((0, 1, f"class, {reading.cls.title}"), (1, 5, account(number, reading.minor))),
+        parts=((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 5, account(number, reading.minor))),
         editable="counter", problem=reading.number_problem,
     )  # fmt: skip
 
@@ -46,7 +46,7 @@ def _read_quota(reading: Reading) -> Decoded:
     fields: dict[str, FieldValue] = {**account_fields(number, reading.minor)}
     if reading.number is not None:
         fields["uploads"], fields["bytes"] = split_quota(reading.number)
-    parts = ((0, 1, f"class, {reading.cls.title}"), (1, 5, account(number, reading.minor)))
+    parts = ((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, 5, account(number, reading.minor)))
     found = read_window(reading, account(number, reading.minor), fields, parts)
     if reading.number is None or found.problem:
         return found

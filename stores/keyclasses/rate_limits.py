@@ -14,7 +14,7 @@ from stores.codecs.numbers import base32_id, u32, u64
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import ALL_LATER, Parts, Reading, Rule, rule
 from stores.keyclasses.words import account, ip_text, is_utf8, printable_ascii, shown, span
-from stores.texts import joined, say
+from stores.texts import figure, joined, say
 from stores.types import Kind
 
 AREA_BAN: Final = "fail2ban"
@@ -91,16 +91,18 @@ def read_window(reading: Reading, label: str, fields: dict[str, FieldValue], par
     if count is None:
         value = say("no number")
     elif found.period is None:
-        value = f"{count:,}"
+        value = figure(count)
     else:
-        value = say("%(count)s in this window", count=f"{count:,}") if running else say("%(count)s, window over", count=f"{count:,}")
-    per = f" of {span(found.period)}" if found.period else ""
+        value = say("%(count)s in this window", count=figure(count)) if running else say("%(count)s, window over", count=figure(count))
+    at = say("window %(index)s", index=figure(found.index))
+    if found.period:
+        at = say("window %(index)s of %(span)s", index=figure(found.index), span=span(found.period))
     if found.period is None:
         why = _NO_EXPIRY if reading.entry.expires_at is None else say("The expiry does not fit the window, so the period is unknown.")
         note = joined(note, why)
     parts = tuple(part for part in parts if part[0] < part[1])
     return reading.decoded(
-        label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), f"window {found.index:,}{per}")),
+        label, value, fields, parts=(*parts, (len(key) - WINDOW, len(key), at)),
         editable="counter", note=note, problem=reading.number_problem,
     )  # fmt: skip
 
@@ -117,7 +119,12 @@ def subject_fields(subject: bytes, text_name: str) -> tuple[str, dict[str, Field
     if is_text(subject):
         text = shown(subject)
         note = say("These bytes could also be the address %(subject)s.", subject=ip_text(subject)) if len(subject) in (4, 16) else ""
-        return text or say("(empty %(text_name)s)", text_name=text_name), {text_name: text}, f"{_NAMES[text_name]} {text}", note
+        return (
+            text or say("(empty %(text_name)s)", text_name=text_name),
+            {text_name: text},
+            say("recipient %(text)s", text=text) if text_name == "rcpt" else say("login %(text)s", text=text),
+            note,
+        )
     text = ip_text(subject)
     return text, {"ip": text}, say("address %(text)s", text=text), ""
 
@@ -127,7 +134,9 @@ _NAMES: Final = {"rcpt": "recipient", "login": "login"}
 
 def _read_ip(reading: Reading) -> Decoded:
     text = ip_text(reading.key[1:-WINDOW])
-    return read_window(reading, text, {"ip": text}, (_class_part(reading), (1, len(reading.key) - WINDOW, f"address {text}")))
+    return read_window(
+        reading, text, {"ip": text}, (_class_part(reading), (1, len(reading.key) - WINDOW, say("address %(text)s", text=text)))
+    )
 
 
 def _read_subject(name: str) -> Callable[[Reading], Decoded]:
@@ -156,14 +165,14 @@ def read_hash(reading: Reading) -> Decoded:
     key = reading.key
     start = len(key) - WINDOW - 32
     digest = key[start:-WINDOW].hex()
-    parts = ((start, len(key) - WINDOW, "BLAKE3 of limiter and subject"),)
+    parts = ((start, len(key) - WINDOW, say("BLAKE3 of limiter and subject")),)
     return read_window(
         reading, say("limit %(digest)s…", digest=digest[:12]), {"hash": digest}, (_class_part(reading), *parts) if start else parts
     )
 
 
 def _class_part(reading: Reading) -> tuple[int, int, str]:
-    return 0, 1, f"class, {reading.cls.title}"
+    return 0, 1, say("class, %(title)s", title=reading.cls.title)
 
 
 def _ip_shape(key: bytes) -> bool:

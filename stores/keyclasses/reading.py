@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass, StoreKind
 from stores.keyclasses.words import cut, utf8
-from stores.texts import joined, say
+from stores.texts import figure, joined, say
 from stores.types import Entry, Kind
 
 Parts = tuple[tuple[int, int, str], ...]
@@ -85,8 +85,8 @@ class Reading:
         cut_off = (
             say(
                 "Only the first %(count)s of %(length)s bytes were read.",
-                count=f"{len(self.entry.value or b''):,}",
-                length=f"{self.entry.length:,}",
+                count=figure(len(self.entry.value or b"")),
+                length=figure(self.entry.length or 0),
             )
             if part
             else ""

@@ -12,7 +12,7 @@ from stores.codecs.numbers import u32
 from stores.keyclasses.base import Decoded, FieldValue, KeyClass
 from stores.keyclasses.reading import Parts, Reading, Rule, every_text, rule
 from stores.keyclasses.words import finite, ip_text, printable, shown
-from stores.texts import counted, say
+from stores.texts import counted, figure, say
 from stores.types import Kind
 
 AREA: Final = "spam filter DB"
@@ -58,7 +58,7 @@ def score_fields(count: int, score: float) -> dict[str, FieldValue]:
 
 
 def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: str) -> Decoded:
-    parts: Parts = ((0, 1, f"class, {reading.cls.title}"), (1, len(reading.key), meaning))
+    parts: Parts = ((0, 1, say("class, %(title)s", title=reading.cls.title)), (1, len(reading.key), meaning))
     value = reading.entry.value
     if value is None or len(value) != SIZE:
         problem = "" if value is None else say("A reputation has 12 bytes, this value has %(count)s.", count=len(value))
@@ -66,7 +66,10 @@ def _read(reading: Reading, label: str, fields: dict[str, FieldValue], meaning: 
     count, score = unpack(value)
     return reading.decoded(
         label, score_words(count, score), fields | score_fields(count, score), parts=parts,
-        value_parts=((0, 4, f"count {count:,}"), (4, 12, f"score {score!r}, a 64-bit float")), editable="reputation",
+        value_parts=(
+            (0, 4, say("count %(count)s", count=figure(count))), (4, 12, say("score %(score)s, a 64-bit float", score=repr(score))),
+        ),
+        editable="reputation",
     )  # fmt: skip
 
 
@@ -78,9 +81,13 @@ def _read_ip(reading: Reading) -> Decoded:
 def sender_fields(text: str, *, from_class: bool) -> tuple[str, dict[str, FieldValue], str]:
     """Label, fields and meaning of a sender or domain; a leading underscore marks a domain without a DMARC pass."""
     if text.startswith("_") and not (from_class and "@" in text):
-        return text[1:], {"domain": text[1:], "dmarc_pass": False}, f"domain {text[1:]}, no DMARC pass"
+        return text[1:], {"domain": text[1:], "dmarc_pass": False}, say("domain %(text)s, no DMARC pass", text=text[1:])
     name = "address" if from_class else "domain"
-    return text, {name: text, "dmarc_pass": True}, f"{name} {text}, DMARC pass"
+    return (
+        text,
+        {name: text, "dmarc_pass": True},
+        (say("address %(text)s, DMARC pass", text=text) if from_class else say("domain %(text)s, DMARC pass", text=text)),
+    )
 
 
 def _read_from(reading: Reading) -> Decoded:

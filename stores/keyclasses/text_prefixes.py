@@ -33,7 +33,7 @@ def _rule(cls: KeyClass, prefix: bytes, shape: Callable[[bytes], bool], read: Ca
 
 
 def _head(reading: Reading, prefix: bytes) -> tuple[int, int, str]:
-    return 0, len(prefix), f"prefix, {reading.cls.title}"
+    return 0, len(prefix), say("prefix, %(title)s", title=reading.cls.title)
 
 
 # rate windows: prefix || subject text || u64 BE window
@@ -51,6 +51,26 @@ def _is_account_window(rest: bytes) -> bool:
     return _is_window(rest) and _DIGITS.fullmatch(rest[:-8]) is not None
 
 
+def _named(name: str, text: str, is_ip: bool = False) -> str:
+    """What a stretch of the key is: `login ana`."""
+    if is_ip:
+        return say("address %(text)s", text=text)
+    return _WHAT[name].filled(text=text) if name in _WHAT else f"{name} {text}"
+
+
+_WHAT: Final = {
+    "login": say("login %(text)s"),
+    "rcpt": say("recipient %(text)s"),
+    "recipient": say("recipient %(text)s"),
+    "account": say("account %(text)s"),
+    "account_id": say("account %(text)s"),
+    "ip": say("address %(text)s"),
+    "address": say("address %(text)s"),
+    "domain": say("domain %(text)s"),
+    "asn": say("AS number %(text)s"),
+}
+
+
 def _window_of_text(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
     def read(reading: Reading) -> Decoded:
         text = shown(reading.key[len(prefix) : -8])
@@ -58,7 +78,7 @@ def _window_of_text(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
         fields: dict[str, FieldValue] = {"ip" if is_ip else name: text}
         if prefix == b"jauth:":
             fields["prefix"] = "jauth:"
-        parts = (_head(reading, prefix), (len(prefix), len(reading.key) - 8, f"{'address' if is_ip else name} {text}"))
+        parts = (_head(reading, prefix), (len(prefix), len(reading.key) - 8, _named(name, text, is_ip)))
         return read_window(reading, text, fields, parts)
 
     return read
@@ -93,7 +113,7 @@ def _read_purge(reading: Reading) -> Decoded:
 def _read_pair(reading: Reading) -> Decoded:
     key, text = reading.key, shown(reading.key[2:])
     fields: dict[str, FieldValue] = {"joined": text}
-    parts: Parts = (_head(reading, b"g:"), (2, len(key), "address, sender and recipient"))
+    parts: Parts = (_head(reading, b"g:"), (2, len(key), say("address, sender and recipient")))
     label = text
     if found := _PAIR.fullmatch(text):
         fields |= found.groupdict()
@@ -106,7 +126,7 @@ def _read_pair(reading: Reading) -> Decoded:
 
 def _read_message(reading: Reading) -> Decoded:
     text = shown(reading.key[2:])
-    parts = (_head(reading, b"m:"), (2, len(reading.key), f"message id {text}"))
+    parts = (_head(reading, b"m:"), (2, len(reading.key), say("message id %(text)s", text=text)))
     words = greylist_reply.empty_value(reading, say("sent, a reply to it passes"))
     return reading.decoded(text, words, {"message_id": text}, parts=parts, editable="trusted-reply")
 
@@ -119,7 +139,7 @@ def _reputation(prefix: bytes, name: str) -> Callable[[Reading], Decoded]:
         text = shown(reading.key[len(prefix) :])
         fields: dict[str, FieldValue] = {name: int(text) if name == "asn" else text}
         label = f"AS{text}" if name == "asn" else text
-        parts = (_head(reading, prefix), (len(prefix), len(reading.key), f"{name} {text}"))
+        parts = (_head(reading, prefix), (len(prefix), len(reading.key), _named(name, text)))
         found = _score(reading.entry.value)
         if found is None:
             problem = say("Not the score and count that the scripts of 0.10 keep.")
@@ -155,7 +175,7 @@ def _is_bare_token(key: bytes) -> bool:
 
 def _read_token(reading: Reading) -> Decoded:
     key, totals = reading.key, reading.key == bytes(16)
-    parts: Parts = ((0, 16, "training totals"),) if totals else ((0, 8, "xxh3 of the word"), (8, 16, "farmhash of the word"))
+    parts: Parts = ((0, 16, say("training totals")),) if totals else ((0, 8, say("xxh3 of the word")), (8, 16, say("farmhash of the word")))
     found = bayes.read_weights(reading, {}, 16 if totals else 0, parts)
     if totals:
         return found

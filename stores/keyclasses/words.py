@@ -7,7 +7,7 @@ import ipaddress
 import math
 from typing import Final
 
-from stores.texts import say
+from stores.texts import Text, figure, joined, say
 
 LONGEST: Final = 1000
 """Characters of a text that a field carries."""
@@ -100,16 +100,19 @@ def digest(secret: bytes) -> str:
     return hashlib.blake2b(secret, digest_size=3, person=b"kvadmin").hexdigest()
 
 
+_UNITS: Final = ((86400, say("%(count)s d")), (3600, say("%(count)s h")), (60, say("%(count)s min")), (1, say("%(count)s s")))
+
+
 def span(seconds: float) -> str:
     """The two largest units of a span: "3 d 4 h", "41 min", "0 s"."""
     left = max(0, int(seconds))
-    units = []
-    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    units: list[Text] = []
+    for size, name in _UNITS:
         if left >= size:
-            units.append(f"{left // size} {name}")
+            units.append(name.filled(count=figure(left // size)))
             left %= size
         elif units:
             break
         if len(units) == 2:
             break
-    return " ".join(units) or "0 s"
+    return joined(*units) or say("%(count)s s", count=0)

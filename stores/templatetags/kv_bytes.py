@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from stores import keyclasses
+from stores import keyclasses, texts
 from stores.models import Store
 from stores.services.keytokens import SealedKey, token_of
 from stores.services.rows import Row
@@ -214,6 +214,53 @@ TITLES: Final[Mapping[str, StrOrPromise]] = {
     "client_id": gettext_lazy("Client"),
     "dmarc_pass": gettext_lazy("DMARC pass"),
     "message_id": "Message-ID",
+    "account_jmap_id": gettext_lazy("Account id"),
+    "acme_identifier": gettext_lazy("ACME identifier"),
+    "address": gettext_lazy("Address"),
+    "challenge": gettext_lazy("Challenge"),
+    "code": gettext_lazy("Code"),
+    "code_challenge": gettext_lazy("Code challenge"),
+    "collection": gettext_lazy("Collection"),
+    "count": gettext_lazy("Count"),
+    "data": gettext_lazy("Data"),
+    "document_id": gettext_lazy("Document"),
+    "domain": gettext_lazy("Domain"),
+    "due": gettext_lazy("Due"),
+    "due_raw": gettext_lazy("Due, as stored"),
+    "encoding": gettext_lazy("Encoding"),
+    "form": gettext_lazy("Form"),
+    "ham": gettext_lazy("Ham"),
+    "index": gettext_lazy("Index"),
+    "issuer": gettext_lazy("Issuer"),
+    "joined": gettext_lazy("Joined text"),
+    "key_authorization": gettext_lazy("Key authorization"),
+    "lock_tokens": gettext_lazy("Lock tokens"),
+    "login": gettext_lazy("Login"),
+    "mean": gettext_lazy("Mean"),
+    "messages": gettext_lazy("Messages"),
+    "migration": gettext_lazy("Migration"),
+    "names": gettext_lazy("Names"),
+    "network": gettext_lazy("Network"),
+    "nonce": gettext_lazy("Nonce"),
+    "not_after": gettext_lazy("Not after"),
+    "not_before": gettext_lazy("Not before"),
+    "number": gettext_lazy("Number"),
+    "paths": gettext_lazy("Paths"),
+    "policy_hash": gettext_lazy("Policy hash"),
+    "prefix": gettext_lazy("Prefix"),
+    "queue_name": gettext_lazy("Queue"),
+    "recipient": gettext_lazy("Recipient"),
+    "report": gettext_lazy("Report"),
+    "resources": gettext_lazy("Resources"),
+    "schedule": gettext_lazy("Schedule"),
+    "score": gettext_lazy("Score"),
+    "sender": gettext_lazy("Sender"),
+    "spam": gettext_lazy("Spam"),
+    "status": gettext_lazy("Status"),
+    "store": gettext_lazy("Store"),
+    "subject": gettext_lazy("Subject"),
+    "task": gettext_lazy("Task"),
+    "uploads": gettext_lazy("Uploads"),
     "hash": gettext_lazy("Hash of the limit"),
     "digest": gettext_lazy("Digest of the code"),
     "candidates": gettext_lazy("It could be"),
@@ -254,11 +301,13 @@ def _part_text(name: str, value: Any) -> SafeString | str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(texts.shown(item) if isinstance(item, str) else str(item) for item in value)
     if isinstance(value, float):
-        return f"{value:.2f}".replace("-", "−")
+        return words.figure(value, 2)
     if isinstance(value, int) and name in TIMES:
         return format_html('{} <span class="kv-muted">{}</span>', words.absolute(value), words.relative(value))
+    if isinstance(value, str):
+        return texts.shown(value)
     return words.count(value) if isinstance(value, int) and name in ("ham", "spam", "count", "bytes", "uploads") else str(value)
 
 

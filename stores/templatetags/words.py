@@ -18,7 +18,14 @@ HOUR: Final = 3600
 DAY: Final = 86400
 YEAR: Final = 365 * DAY
 
-_SIZES: Final = ("KB", "MB", "GB", "TB", "PB")
+
+def _sizes() -> tuple[str, ...]:
+    """Signs of sizes in steps of 1,024, the smallest first. French counts in octets."""
+    # Translators: signs of units of sizes after a figure.
+    kilo, mega, giga = pgettext("unit", "KB"), pgettext("unit", "MB"), pgettext("unit", "GB")
+    return kilo, mega, giga, pgettext("unit", "TB"), pgettext("unit", "PB")
+
+
 _HOUR, _MINUTE, _SECOND = "\x01", "\x02", "\x03"
 _MARKS: Final = {"H": _HOUR, "i": _MINUTE, "s": _SECOND}
 _CLOCK: Final = re.compile(r"(?<!\\)[His]")
@@ -59,11 +66,12 @@ def short_count(number: int) -> str:
 def size(number: int | float) -> str:
     """Bytes in steps of 1,024: `144 B`, `30.2 KB`, `26.8 MB`."""
     if abs(number) < 1024:
-        return f"{number:.0f} B"
+        return f"{number:.0f} {pgettext('unit', 'B')}"
     scaled = float(number)
-    for unit in _SIZES:
+    signs = _sizes()
+    for unit in signs:
         scaled /= 1024
-        if abs(scaled) < 999.5 or unit == _SIZES[-1]:
+        if abs(scaled) < 999.5 or unit == signs[-1]:
             break
     return f"{figure(scaled, 1 if abs(scaled) < 100 else 0)} {unit}"
 
@@ -73,17 +81,19 @@ def seconds(number: float) -> str:
     if number < 0.0005:
         return _("under 1 ms")
     if number < 0.1:
-        return f"{figure(number * 1000)} ms"
+        return f"{figure(number * 1000)} {pgettext('unit', 'ms')}"
     if number < 10:
-        return f"{figure(number, 1)} s"
+        return f"{figure(number, 1)} {pgettext('unit', 's')}"
     return span(number)
 
 
 def milliseconds(number: float) -> str:
     """A round trip: `0.4 ms`, `41 ms`, `1.2 s`."""
     if number < 10:
-        return f"{figure(number, 1)} ms"
-    return f"{figure(number)} ms" if number < 1000 else f"{figure(number / 1000, 1)} s"
+        return f"{figure(number, 1)} {pgettext('unit', 'ms')}"
+    if number < 1000:
+        return f"{figure(number)} {pgettext('unit', 'ms')}"
+    return f"{figure(number / 1000, 1)} {pgettext('unit', 's')}"
 
 
 def span(number: float) -> str:
