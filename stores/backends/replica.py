@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Final, TypeVar
 
 from stores.backends.base import Backend, IsLock
 from stores.backends.replication import LAG_SECONDS, lag_words
 from stores.backends.sql import SQLBackend
-from stores.errors import BadConfig, StoreError, StoreRefused, StoreUnavailable
+from stores.errors import BadConfig, CursorLost, StoreError, StoreRefused, StoreUnavailable
+from stores.texts import say
 from stores.types import (
     ALL_KEYS,
     ANYTHING,
     KEEP,
     Capabilities,
+    CensusPlan,
+    CensusRow,
     CensusSlice,
     Check,
     CheckState,
@@ -68,7 +72,7 @@ class ReplicaBackend(Backend):
         SettingField("primary", FieldType.STORE, "Primary", required=True, help="Id of the store that takes the writes."),
         SettingField("replicas", FieldType.STORES, "Replicas", help="Ids of its replicas."),
     )
-    ADVICE = "Define the primary and the replicas as stores first; then give their ids here."
+    ADVICE = say("Define the primary and the replicas as stores first; then give their ids here.")
     MEMBER_TYPES: ClassVar[frozenset[str]] = frozenset({"sqlite", "postgresql", "mysql"})
 
     def __init__(
@@ -173,6 +177,40 @@ class ReplicaBackend(Backend):
                 if member is self.primary:
                     raise
                 self._leave_out(member)
+
+    def census_parts(self, most: int = 1) -> list[str]:
+        """Parts of the first replica that answers, each with the number of the server before it: other servers have other positions."""
+        number, parts = self._old_is_fine(lambda member: (self._members.index(member), member.census_parts(most)))
+        return [f"{number}.{part}" for part in parts]
+
+    def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
+        """As the server of the part does. When that is a replica that fails on the way, raises CursorLost: count again from the start."""
+        if part.startswith("*"):
+            yield from super().survey(plan, part)
+            return
+        number, _, inner = part.partition(".")
+        if not (number.isascii() and number.isdigit() and int(number) < len(self._members)):
+            raise CursorLost(say("This position is not of this store."))
+        with self._no_way_back(self._members[int(number)]) as member:
+            for step in member.survey(plan, inner):
+                yield step if step.position in ("", "-") else replace(step, position=f"{number}.{step.position}")
+
+    def linked(self, first: int, numbered: bool) -> Iterator[CensusRow]:
+        """From the server that is counted; raises CursorLost as `survey` does."""
+        with self._no_way_back(self.replicas[0] if self.replicas else self.primary) as member:
+            yield from member.linked(first, numbered)
+
+    @contextmanager
+    def _no_way_back(self, member: Backend) -> Iterator[Backend]:
+        """Leave a replica out that fails in the middle of something which no other server can go on with."""
+        try:
+            yield member
+        except (StoreUnavailable, StoreRefused):
+            if member is self.primary:
+                raise
+            if member in self.replicas:
+                self._leave_out(member)
+            raise CursorLost(say("A replica failed in the middle of a count.")) from None
 
     def key_get(self, key: bytes) -> bytes | None:
         return self.primary.key_get(key)

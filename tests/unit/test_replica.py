@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from stores.backends.replica import ReplicaBackend
 from stores.backends.sqlite import SQLiteBackend
 from stores.codecs.rows import value_row
 from stores.codecs.sqltables import create_statements
-from stores.errors import BadConfig, StoreError, StoreUnavailable
-from stores.types import ABSENT, Entry, Kind
+from stores.errors import BadConfig, CursorLost, StoreError, StoreUnavailable
+from stores.services.tally import Tally
+from stores.types import ABSENT, CensusPlan, CensusRow, CensusSlice, Entry, Kind
 
 NOW = 1_900_000_000
 
@@ -115,6 +116,42 @@ def test_a_census_goes_on_with_the_primary_when_the_replica_fails_on_the_way(pri
     with ReplicaBackend({}, members=[sqlite(primary), failing], version="0.11") as store:
         keys = [row.key for step in store.census() for row in step.rows]
     assert len(keys) == len(set(keys)) == 30_002
+
+
+def test_a_count_goes_by_the_ways_of_the_server_that_is_counted(primary: Path, replica: Path) -> None:
+    plan = Tally("0.11", NOW, "data").plan()
+    with combined(primary, replica) as store:
+        parts = store.census_parts()
+        assert parts == [f"1.{part}" for part in store.replicas[0].census_parts()]
+        tally = Tally("0.11", NOW, "data")
+        for part in parts:
+            for step in store.survey(plan, part):
+                assert step.position in ("", "-") or step.position.startswith("1.")
+                tally.take(step)
+        assert tally.rows == 1
+        with pytest.raises(CursorLost):
+            next(store.survey(plan, "7.m:0:5"))
+
+
+def test_a_count_starts_again_on_the_primary_when_the_replica_fails_on_the_way(primary: Path, replica: Path) -> None:
+    class Failing(SQLiteBackend):
+        def survey(self, plan: CensusPlan | None, part: str = "*") -> Iterator[CensusSlice]:
+            yield next(super().survey(plan, part))
+            raise StoreUnavailable("The replica is gone.")
+
+        def linked(self, first: int, numbered: bool) -> Iterator[CensusRow]:
+            raise StoreUnavailable("The replica is gone.")
+
+    plan = Tally("0.11", NOW, "data").plan()
+    failing = Failing({"path": str(replica)}, version="0.11", clock=lambda: NOW)
+    with ReplicaBackend({}, members=[sqlite(primary), failing], version="0.11") as store:
+        with pytest.raises(CursorLost):
+            list(store.survey(plan, store.census_parts()[0]))
+        assert [part[:2] for part in store.census_parts()] == ["0."] * len(sqlite(primary).census_parts())
+    with ReplicaBackend({}, members=[sqlite(primary), failing], version="0.11") as store:
+        store.replicas = [failing]
+        with pytest.raises(CursorLost):
+            list(store.linked(0x05, True))
 
 
 def test_an_outage_of_the_primary_is_an_error(replica: Path, tmp_path: Path) -> None:
