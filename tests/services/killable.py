@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from stores.backends import mysql_purge, postgresql_purge, rocksdb, sqlite_purge  # noqa: E402
+from stores.backends.pacing import Feedback  # noqa: E402
 from stores.backends.rocksdb import RocksDBBackend  # noqa: E402
 from stores.models import Run, RunAction, Store, TrashEntry  # noqa: E402
 from stores.services import bulk, definitions, keyfile_import, purge, runs  # noqa: E402
@@ -75,6 +78,7 @@ def work(run_id: str, die_at: int) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         count = _counting(die_at)
+        _take_small_steps()
         run = Run.objects.get(pk=run_id)
         _count_servers(count, die_at)
         (purge.execute if run.action == RunAction.PURGE else bulk.execute)(run_id)
@@ -85,6 +89,17 @@ def work(run_id: str, die_at: int) -> dict[str, Any]:
     told = os.read(reading, 100)
     os.close(reading)
     return {"killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "statements": int(told or b"0")}
+
+
+def _take_small_steps() -> None:
+    """Purges in steps of a page, or of a few rows, so that a child dies between any two of many."""
+    for module, size in ((sqlite_purge, 40), (mysql_purge, 40), (postgresql_purge, 1)):
+        vars(module)["Feedback"] = partial(_fixed, size)
+    rocksdb.ROWS_OF_STEP = dict.fromkeys(Pace, 40)  # type: ignore[misc]
+
+
+def _fixed(size: int, budget: float, *sizes: int) -> Feedback:
+    return Feedback(budget, size, size, size)
 
 
 def _counting(die_at: int) -> list[int]:
@@ -119,7 +134,7 @@ def _count_servers(count: list[int], die_at: int) -> None:
 
     places: list[tuple[Any, str]] = [(psycopg.Connection, "execute"), (pymysql.cursors.Cursor, "execute")]
     places += [(redis.connection.AbstractConnection, "send_packed_command")]
-    places += [(RocksDBBackend, name) for name in ("delete_each", "put_each", "get_each")]
+    places += [(RocksDBBackend, name) for name in ("delete_each", "put_each", "get_each", "_altering")]
     for owner, name in places:
         setattr(owner, name, counted(getattr(owner, name)))
 
