@@ -291,6 +291,13 @@ WEB_THREADS = Variable("KVADMIN_WEB_THREADS", "1 to 64", "Threads of each of the
 TASK_WORKERS = Variable(
     "KVADMIN_TASK_WORKERS", "1 to 32", "Purges and other background runs that can go on at once.", parsers.between(1, 32), default="4"
 )
+RUN_WORKERS = Variable(
+    "KVADMIN_RUN_WORKERS",
+    "1 to 32",
+    "How many of them may share one count or purge of a large store; a gentle purge is always done by one.",
+    parsers.between(1, 32),
+    computed="3, and one fewer than KVADMIN_TASK_WORKERS at most",
+)
 DEBUG = Variable(
     "KVADMIN_DEBUG", "on or off", "Error pages for developers. Never on a machine that others reach.", parsers.switch, default="off"
 )
@@ -336,6 +343,7 @@ VARIABLES: tuple[Variable[Any], ...] = (
     WEB_WORKERS,
     WEB_THREADS,
     TASK_WORKERS,
+    RUN_WORKERS,
     LOG_LEVEL,
     DEBUG,
 )
@@ -387,6 +395,7 @@ class Environment:
     web_workers: int
     web_threads: int
     task_workers: int
+    run_workers: int
     debug: bool
 
     @classmethod
@@ -399,6 +408,7 @@ class Environment:
         values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         values["allowed_hosts"] = given["allowed_hosts"] or parsers.own_hosts(values["host"])
         values["time_zone"] = given["time_zone"] or _system_zone()
+        values["run_workers"] = given["run_workers"] or max(1, min(3, values["task_workers"] - 1))
         values["embedded_broker"] = not given["broker_url"]
         data_dir = values["data_dir"] = (given["data_dir"] or default_data_dir(source)).absolute()
         try:

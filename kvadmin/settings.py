@@ -38,6 +38,7 @@ KVADMIN_AUDIT_GUARDS = True
 """Triggers that keep the audit's rows as they are (`stores/models/guards.py`)."""
 KVADMIN_METRICS_TOKEN = ENV.metrics_token
 KVADMIN_UPLOAD_MB = ENV.upload_mb
+KVADMIN_RUN_WORKERS = ENV.run_workers
 KVADMIN_STORE_NETWORKS = ENV.store_networks
 KVADMIN_STORE_NETWORKS_DENIED = ENV.store_networks_denied
 KVADMIN_ALERT_PRIVATE_HOSTS = ENV.alert_private_hosts

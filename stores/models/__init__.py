@@ -3,7 +3,6 @@
 from stores.models.account import Account, Policy, SharedValue, StoreGrant
 from stores.models.alert import AlertKind, AlertRule
 from stores.models.audit import AuditCheck, AuditEntry, AuditHead
-from stores.models.census_part import CensusPart
 from stores.models.errand import Errand, ErrandState
 from stores.models.history import TrashEntry
 from stores.models.http import HttpLookup
@@ -11,6 +10,7 @@ from stores.models.limits import ImportedLimits
 from stores.models.publication import Publication
 from stores.models.reader import Reader
 from stores.models.run import ACTIVE_STATES, Census, Heartbeat, Run, RunAction, RunState
+from stores.models.run_part import RunPart
 from stores.models.server import MailServer
 from stores.models.store import VERSIONS, DefaultLookupStore, StaticEntry, Store
 from stores.models.token import ApiToken
@@ -26,7 +26,6 @@ __all__ = [
     "AuditEntry",
     "AuditHead",
     "Census",
-    "CensusPart",
     "DefaultLookupStore",
     "Errand",
     "ErrandState",
@@ -39,6 +38,7 @@ __all__ = [
     "Reader",
     "Run",
     "RunAction",
+    "RunPart",
     "RunState",
     "SharedValue",
     "StaticEntry",

@@ -1,4 +1,4 @@
-"""A part of a census under way: where it stands and what it has counted, so that it goes on after its worker has died."""
+"""A part of a count or purge under way: where it stands and what it has counted, so that it goes on after its worker has died."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from django.db import models
 from stores.models.run import Run
 
 
-class CensusPart(models.Model):
-    """One stretch of a store. Whoever has put its own mark into `worker` last may write it; the rows go with the end of the run."""
+class RunPart(models.Model):
+    """One stretch of a store. Whoever has put its own mark into `worker` last may write it; the rows go with the run at the latest."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveSmallIntegerField()
@@ -25,7 +25,7 @@ class CensusPart(models.Model):
 
     class Meta:
         ordering = ["number"]
-        constraints = [models.UniqueConstraint(fields=["run", "number"], name="census_part_of_run")]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="part_of_run")]
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.number}"

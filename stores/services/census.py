@@ -24,17 +24,13 @@ from stores.services.actor import Actor
 from stores.services.census_parts import RunParts
 from stores.services.counting import AT_ONCE, OwnParts, Parts, Work, count_parts
 from stores.services.leases import Lease
+from stores.services.part_rows import FAN_OUT_PARTS, is_large, seats
 from stores.services.permissions import Permission, require
 from stores.services.rows import store_kind
 from stores.services.tally import Tally
 
 WALKS: Final = 3
 """How often a count starts when the server keeps losing its place."""
-
-FAN_OUT_KEYS: Final = 2_000_000
-"""From this many keys at the last count on, several workers count a store together."""
-FAN_OUT_PARTS: Final = 8
-FAN_OUT_WORKERS: Final = 3
 
 DETAILED: Final = 20
 """Censuses of a store that keep their details; which censuses are kept at all says `history.TIERS`."""
@@ -101,7 +97,7 @@ def assist(run_id: UUID | str) -> None:
     run = Run.objects.select_related("store").filter(pk=run_id, state=RunState.RUNNING).first()
     if run is None or run.store is None or "moment" not in run.params:
         return
-    parts = RunParts(run)
+    parts = RunParts(run, leads=False)
     with suppress(StoreError):
         count_parts(_work(run.store, run.params["moment"], persist=True), parts, parts.watch, wait=False)
     parts.release()
@@ -150,15 +146,14 @@ def _parts(store: Store, lease: Lease | None) -> tuple[int, Parts]:
         with opened(store) as backend:
             return int(time.time()), OwnParts(backend.census_parts(AT_ONCE))
     parts = RunParts(lease.run)
+    large = is_large(store)
     if not parts.known():
-        last = latest(store)
-        large = last is not None and history.keys_of(last.total) >= FAN_OUT_KEYS
         with opened(store) as backend:
             lease.run.params = {**lease.run.params, "moment": int(time.time())}
             parts.create(backend.census_parts(FAN_OUT_PARTS if large else AT_ONCE))
         lease.save(force=True)
-        if large:
-            runs.call_assistants(lease.run, FAN_OUT_WORKERS - 1)
+    if large:
+        runs.call_assistants(lease.run, seats() - 1)
     return int(lease.run.params["moment"]), parts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,14 +14,16 @@ from uuid import UUID
 from django.utils import timezone
 
 from stores import keyclasses
-from stores.backends.base import pause_after
+from stores.backends.base import Backend, pause_after
 from stores.errors import StoreError
 from stores.models import Census, Run, RunAction, RunState, Store
 from stores.services import access, census, runs
 from stores.services.actor import Actor
 from stores.services.beatrows import LATE
 from stores.services.leases import Lease, carry_out
+from stores.services.part_rows import FAN_OUT_PARTS, is_large, seats
 from stores.services.permissions import Permission, require
+from stores.services.purge_parts import Assistant, Leader, PurgeParts, Steps, is_late
 from stores.services.slots import due_slot, overdue, record_missed, slot_id
 from stores.texts import say
 from stores.types import Pace, PurgeSlice
@@ -156,34 +159,94 @@ def json_run(run: Run) -> dict[str, Any]:
     }
 
 
+def assist(run_id: UUID | str) -> None:
+    """Take part in a purge that another worker leads, until no part is left; a message too late or repeated does nothing.
+
+    What fails here is left to the leader, who goes on with the part from its last position.
+    """
+    run = Run.objects.select_related("store").filter(pk=run_id, state=RunState.RUNNING).first()
+    if run is None or run.store is None:
+        return
+    parts = PurgeParts(run, leads=False)
+    if not parts.open():
+        return
+    with suppress(StoreError):
+        access.require_writable(run.store)
+        with access.opened(run.store) as backend:
+            access.require(run.store, backend, "purges")
+            assistant = Assistant(run, parts, _steps(run, backend))
+            backend.watch(assistant.look)
+            assistant.help()
+
+
 def _purge(lease: Lease, on_progress: Progress | None = None) -> None:
-    """One pass from the run's position on, slice by slice, until the end or a wish to stop."""
-    store, run = lease.store, lease.run
+    """From the run's position or parts on, slice by slice, until the end or a wish to stop."""
+    store = lease.store
     access.require_writable(store)
-    version = store.effective_version
-    until = run.params.get("until")
     with access.opened(store) as backend:
         access.require(store, backend, "purges")
-        pace, steps = "", cast(Iterator[PurgeSlice], iter(()))
-        while not lease.stopped:
-            if until is not None and time.time() >= until:
-                lease.late = True
-                lease.log(say("Stopped at the time that was set; what is left waits for the next purge."))
-                break
-            if run.pace != pace:
-                pace = run.pace
-                steps = backend.purge(_began(run), Pace(pace), run.position, lambda key: keyclasses.is_lock(key, version))
-            began = time.monotonic()
-            step = next(steps, None)
-            if step is None:
-                break
-            took = time.monotonic() - began
-            lease.add(step, took * 1000)
-            if on_progress is not None:
-                on_progress(run)
-            lease.wait(pause_after(Pace(pace), took))
+        parts = _parts(lease, backend)
+        lease.until = lease.run.params.get("until")
+        backend.watch(lease.look)
+        if parts is None:
+            _alone(lease, _steps(lease.run, backend), on_progress)
+        else:
+            divide = partial(backend.purge_parts, FAN_OUT_PARTS)
+            leader = Leader(lease, parts, _steps(lease.run, backend), divide, partial(_late, lease))
+            backend.watch(leader.look)
+            leader.lead()
     if not lease.cancel:
         lease.save(force=True)
+
+
+def _parts(lease: Lease, backend: Backend) -> PurgeParts | None:
+    """The parts of a purge that is shared, or shall be: of a large store, from its start, by workers."""
+    parts = PurgeParts(lease.run)
+    if parts.known():
+        return parts
+    if lease.run.position or lease.foreground or seats() < 2 or not is_large(lease.store):
+        return None
+    positions = backend.purge_parts(FAN_OUT_PARTS)
+    if len(positions) < 2:
+        return None
+    parts.create(positions)
+    return parts
+
+
+def _alone(lease: Lease, steps_at: Steps, on_progress: Progress | None) -> None:
+    """One pass through the store by this process."""
+    run, pace, steps = lease.run, "", cast(Iterator[PurgeSlice], iter(()))
+    while not lease.stopped and not _late(lease):
+        if run.pace != pace:
+            pace = run.pace
+            steps = steps_at(Pace(pace), run.position)
+        began = time.monotonic()
+        step = next(steps, None)
+        if step is None:
+            break
+        took = time.monotonic() - began
+        lease.add(step, took * 1000)
+        if on_progress is not None:
+            on_progress(run)
+        lease.wait(pause_after(Pace(pace), took))
+
+
+def _steps(run: Run, backend: Backend) -> Steps:
+    """The steps of this run at a pace, from a position on."""
+    version = run.store.effective_version if run.store else ""
+
+    def steps(pace: Pace, position: str) -> Iterator[PurgeSlice]:
+        return backend.purge(_began(run), pace, position, lambda key: keyclasses.is_lock(key, version))
+
+    return steps
+
+
+def _late(lease: Lease) -> bool:
+    """Whether the deadline has come; says so in the log, once."""
+    if not lease.late and is_late(lease.run):
+        lease.late = True
+        lease.log(say("Stopped at the time that was set; what is left waits for the next purge."))
+    return lease.late
 
 
 def _deadline(until: datetime | None) -> dict[str, Any]:

@@ -45,7 +45,10 @@ TASKS: Final[Mapping[str, str]] = {
     RunAction.TIDY: "stores.tasks.run_tidy",
 }
 
-ASSIST: Final = "stores.tasks.run_census_parts"
+ASSIST: Final[Mapping[str, str]] = {
+    RunAction.PURGE: "stores.tasks.run_purge_parts",
+    RunAction.CENSUS: "stores.tasks.run_census_parts",
+}
 
 WORKER: Final = "worker"
 BEAT: Final = "beat"
@@ -118,10 +121,12 @@ def queue(run: Run) -> None:
 
 def call_assistants(run: Run, number: int) -> None:
     """Ask so many other workers to take part in a run that can be shared; those that are busy come later, and may find nothing to do."""
+    if number < 1:
+        return
     try:
-        group(signature(ASSIST, args=[str(run.pk)]) for _ in range(number)).apply_async()
+        group(signature(ASSIST[run.action], args=[str(run.pk)]) for _ in range(number)).apply_async()
     except OperationalError as error:
-        add_log(run.pk, say("The message queue did not answer (%(kind)s); this worker counts alone.", kind=type(error).__name__))
+        add_log(run.pk, say("The message queue did not answer (%(kind)s); this worker goes on alone.", kind=type(error).__name__))
 
 
 def find(run_id: UUID | str) -> Run:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,32 +21,35 @@ django.setup()
 from django.db import connections  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from stores.backends import sqlite_survey  # noqa: E402
+from stores.backends.packcount import PackCounter  # noqa: E402
 from stores.backends.sqlite_survey import SurveyByRowId  # noqa: E402
-from stores.models import Census, CensusPart, Run  # noqa: E402
-from stores.services import census, census_parts, counting, definitions, runs  # noqa: E402
+from stores.models import Census, Run, RunPart  # noqa: E402
+from stores.services import census, counting, definitions, part_rows, runs  # noqa: E402
 from stores.services.actor import Actor  # noqa: E402
 from stores.services.rights import EVERYTHING  # noqa: E402
 from stores.types import CensusSlice  # noqa: E402
 
 ACTOR = Actor("ana", "page", rights=EVERYTHING)
 PAUSE = 0.04
-read_window = SurveyByRowId._window
+read_window = SurveyByRowId._between
 
 
-def slow_window(self: SurveyByRowId, start: int, until: int) -> Iterator[CensusSlice]:
+def slow_window(self: SurveyByRowId, counter: PackCounter, start: int, until: int, joinable: bool) -> CensusSlice:
     time.sleep(PAUSE)
-    return read_window(self, start, until)
+    return read_window(self, counter, start, until, joinable)
 
 
 def hurried() -> None:
     """Make a small store behave like a large one."""
     runs.queue = lambda run: None
     runs.call_assistants = lambda run, number: None
-    census.FAN_OUT_KEYS = -1  # type: ignore[misc]
+    part_rows.FAN_OUT_KEYS = -1  # type: ignore[misc]
     counting.SAVE_SECONDS = 0.02  # type: ignore[misc]
-    census_parts.STALE = timedelta(seconds=1)  # type: ignore[misc]
-    census_parts.SIGN_OF_LIFE = timedelta(seconds=0.1)  # type: ignore[misc]
-    SurveyByRowId._window = slow_window  # type: ignore[method-assign]
+    part_rows.STALE = timedelta(seconds=1)  # type: ignore[misc]
+    part_rows.SIGN_OF_LIFE = timedelta(seconds=0.1)  # type: ignore[misc]
+    SurveyByRowId._between = slow_window  # type: ignore[method-assign]
+    sqlite_survey.STEP = 1000  # type: ignore[misc]
 
 
 def worker(work: Callable[[str], object], run_id: str) -> int:
@@ -70,7 +73,7 @@ def until(met: Callable[[], Any], what: str) -> Any:
 
 
 def saved_by_two(run_id: str) -> bool:
-    parts = list(CensusPart.objects.filter(run_id=run_id))
+    parts = list(RunPart.objects.filter(run_id=run_id))
     return len({part.worker for part in parts if part.rows and part.position}) >= 2
 
 
@@ -80,10 +83,10 @@ def main(path: str) -> None:
     hurried()
     run_id = str(census.start(ACTOR, store).pk)
     leader = worker(census.execute, run_id)
-    until(lambda: CensusPart.objects.filter(run_id=run_id).count() > 2, "parts")
+    until(lambda: RunPart.objects.filter(run_id=run_id).count() > 2, "parts")
     others = [worker(census.assist, run_id) for _ in range(2)]
     until(lambda: saved_by_two(run_id), "two workers")
-    before = {part.number: part.rows for part in CensusPart.objects.filter(run_id=run_id)}
+    before = {part.number: part.rows for part in RunPart.objects.filter(run_id=run_id)}
     for child in (leader, others[0]):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -102,7 +105,7 @@ def main(path: str) -> None:
                 "saved": sum(before.values()),
                 "same": counted is not None and (counted.total, counted.classes) == (alone.total, alone.classes),
                 "details": counted is not None and counted.details == {**alone.details},
-                "left": CensusPart.objects.count(),
+                "left": RunPart.objects.count(),
                 "keys": sum(alone.total[name] for name in ("keys", "counters", "locks")),
             }
         )
