@@ -177,10 +177,21 @@ def _entry(text: bytes, number: int, columns: Sequence[str], now: float) -> Entr
     except UnicodeDecodeError as error:
         return Wrong(number, "", _("It is not UTF-8 at byte %(place)d.") % {"place": error.start + 1})
     except BadConfig as error:
-        return Wrong(number, error.field or "", error.message)
+        return Wrong(number, _shown(error.field or ""), _shown(error.message))
+
+
+def _shown(text: str) -> str:
+    """Words that can be written out: halves of characters, which JSON can hold, as escapes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
 
 
 def _csv_row(text: bytes, columns: Sequence[str]) -> dict[str, Any]:
+    if b"\x00" in text:
+        raise BadConfig(_("It holds a NUL character; in a CSV such bytes are written as hex."))
     try:
         cells = next(csv.reader(io.StringIO(text.decode(), newline=""), strict=True))
     except csv.Error as error:
@@ -201,8 +212,11 @@ def _unquoted(text: str) -> str:
 def _json_row(text: bytes) -> dict[str, Any]:
     try:
         row = json.loads(text.decode())
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BadConfig(_("It is no JSON: %(why)s.") % {"why": getattr(error, "msg", "nested too deep")}) from None
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        deep = "nested too deep" if isinstance(error, RecursionError) else "a number is too long"
+        raise BadConfig(_("It is no JSON: %(why)s.") % {"why": getattr(error, "msg", deep)}) from None
     if not isinstance(row, dict):
         raise BadConfig(_("It is no JSON object."))
     for name in row:

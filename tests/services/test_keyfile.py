@@ -7,10 +7,12 @@ import io
 import json
 import os
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
@@ -206,6 +208,12 @@ WRONG = {
     b"key,value\n\n\xff,b\n": (3, ""),
     b"key_hex,value_hex\n61,zz\n": (2, "value_hex"),
     b'key,value\na,"b"c\n': (2, ""),
+    b"key,value\n" + b"\n" * 5000 + b"a\x00b,c\n": (5002, ""),
+    b'{"key": "a", "value": ""}' + b" " * 5000 + b'\n{"key": "a\x00b", "value": ""}\n': (2, ""),
+    b'{"counter": ' + b"9" * 5000 + b', "key": "a"}\n': (1, ""),
+    b'{"key": "a", "value": "", "x\\ud800": 1}\n': (1, "x\\ud800"),
+    b'{"key": "a", "value": "", "expires": "\\ud800"}\n': (1, "expires"),
+    b"[" * 100_000 + b"\n": (1, ""),
     b"key_hex,kind,value_hex\n61,malformed,\n": (2, "kind"),
 }
 
@@ -257,6 +265,31 @@ def test_an_oversize_line_is_named_and_stepped_over_without_being_held() -> None
     assert "8 MB" in str(first)
     assert isinstance(last, Entry)
     assert (last.key, found[1].number) == (b"b", 2)
+
+
+@pytest.mark.parametrize(("head", "size"), [(b'{"key": "', 1 << 30), (b"key,value\na,", 1 << 27), (b'key,value\na,"', 1 << 27)])
+def test_a_gigabyte_without_a_newline_is_refused_in_bounded_memory(
+    second: Store, actor: Actor, uploads: Path, head: bytes, size: int
+) -> None:
+    uploads.mkdir(parents=True)
+    name = str(uuid4())
+    with (uploads / name).open("wb") as file:
+        file.write(head + b"a" * 5000)
+        file.truncate(size)
+        file.seek(size)
+        file.write(b"\n")
+    tracemalloc.start()
+    try:
+        shown = keyfile_import.preview(actor, second, name, Options(at=time.time()), None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [each.message for each in shown.found.problems] == ["The line is longer than 8 MB."]
+    assert shown.blocked
+    assert peak < 5 * LONGEST
+
+
+def test_a_quote_that_stays_open_is_cut_at_the_longest_line() -> None:
     row = b"x" * 4000 + b"\n"
     quoted = next(lines(io.BytesIO(b'key,value\na,"' + row * (LONGEST // 4000 + 2)), "csv", 0.0))
     assert isinstance(quoted.entry, Wrong)
