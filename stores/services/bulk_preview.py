@@ -40,6 +40,8 @@ class Found:
     expired: int
     seconds: float
     samples: tuple[Row, ...]
+    ordered: bool = True
+    """The store keeps its keys in order, so that an export can go on after one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ def survey(walk: FilterWalk, deadline: float | None, stop: Callable[[], bool] = 
         if step.after is not None and (stop() or (deadline is not None and time.monotonic() >= deadline)):
             exact = False
             break
-    return Found(keys, exact, size, scanned, expired, time.monotonic() - began, tuple(walk.row(entry) for entry in spread.chosen()))
+    return Found(
+        keys, exact, size, scanned, expired, time.monotonic() - began, tuple(walk.row(entry) for entry in spread.chosen()), walk.ordered
+    )
 
 
 def preview(store: Store, change: Change, budget_seconds: float | None = 2.0) -> Preview:

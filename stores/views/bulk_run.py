@@ -25,7 +25,7 @@ from stores.services.bulk_export import export
 from stores.services.bulk_preview import Found, confirmed, look, preview
 from stores.services.bulk_receipt import receipt
 from stores.services.bulk_words import consequence
-from stores.services.filters import KeyFilter
+from stores.services.filters import KeyFilter, parse_hex
 from stores.services.permissions import Permission
 from stores.services.trash_rows import kept_days
 from stores.types import Pace
@@ -69,12 +69,13 @@ def bulk_start(request: HttpRequest, store: Store) -> HttpResponse:
 @store_page
 @needs(Permission.BULK)
 def bulk_export(request: HttpRequest, store: Store) -> HttpResponse:
-    """The keys of the filter in the address as a file."""
+    """The keys of the filter in the address as a file; with `after` what follows a key, for a download that broke off."""
     wanted = request.POST.get("format", "jsonl")
     if wanted not in ("jsonl", "csv"):
         raise BadConfig(_("Choose JSON Lines or CSV."), field="format")
     filter, secrets = KeyFilter.from_query(request.GET.dict()), bool(request.POST.get("secrets"))
-    pieces = export(actor_of(request), store, filter, "csv" if wanted == "csv" else "jsonl", secrets=secrets)
+    after = parse_hex(text, "after") if (text := request.POST.get("after", "").strip()) else None
+    pieces = export(actor_of(request), store, filter, "csv" if wanted == "csv" else "jsonl", secrets=secrets, after=after)
     kind = "text/csv; charset=utf-8" if wanted == "csv" else "application/jsonl; charset=utf-8"
     name = quote(f"{store.pk}-{time.strftime('%Y%m%d-%H%M%S')}.{wanted}")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}

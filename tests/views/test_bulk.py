@@ -185,6 +185,16 @@ def test_export_streams_json_lines_without_secrets(client: Client, filled: Store
     assert (note.outcome, note.after["rows"], note.after["left_out"]) == ("done", 31, 1)
 
 
+def test_a_download_that_broke_off_goes_on_after_a_key(client: Client, filled: Store) -> None:
+    assert "broke off" in text_of(client.get(f"{BULK}?do=export"))
+    whole = exported(client, "jsonl").splitlines()
+    address = reverse("stores:bulk-export", args=[filled.pk])
+    last = json.loads(whole[10])["key_hex"]
+    rest = client.post(address, {"format": "jsonl", "after": f" {last} "})
+    assert b"".join(rest.streaming_content).decode().splitlines() == whole[11:]  # type: ignore[attr-defined]
+    assert client.post(address, {"format": "jsonl", "after": "no hex"}).status_code == 422
+
+
 def test_a_csv_runs_nothing_in_a_spreadsheet(client: Client, memory: Store) -> None:
     for text in (b"=1+1", b"+1", b"-1", b"@x", b'plain, "quoted"', b"\xff\x00"):
         plant(memory, text, text)
