@@ -20,7 +20,8 @@ preload_app = True
 """The app is loaded once and shared by the workers: half the start, less memory. Nothing connects to anything while it loads."""
 timeout = 60
 graceful_timeout = 5
-keepalive = 5
+keepalive = 75
+"""Longer than a proxy keeps an idle connection (60 s for nginx): whoever closes first decides whether a request meets a closed one."""
 control_socket_disable = True
 forwarded_allow_ips = ",".join(_env.trusted_proxies)
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108  (a heartbeat file, made with mkstemp)
