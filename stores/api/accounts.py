@@ -79,7 +79,7 @@ class PasswordOut(Schema):
     password: str | None
 
 
-class CountOut(Schema):
+class NumberOut(Schema):
     count: int
 
 
@@ -144,12 +144,12 @@ def new_password(request: ApiRequest, account_id: Serial, body: PasswordIn) -> d
     return {"password": None if body.password else chosen}
 
 
-@router.delete("/accounts/{account_id}/factors", **does("admin", CountOut, "Remove a lost second factor: apps, passkeys, codes"))
+@router.delete("/accounts/{account_id}/factors", **does("admin", NumberOut, "Remove a lost second factor: apps, passkeys, codes"))
 def remove_factors(request: ApiRequest, account_id: Serial) -> dict[str, Any]:
     return {"count": accounts.reset_factors(actor(request), _account(request, account_id))}
 
 
-@router.delete("/accounts/{account_id}/sessions", **does("admin", CountOut, "Sign an account out everywhere"))
+@router.delete("/accounts/{account_id}/sessions", **does("admin", NumberOut, "Sign an account out everywhere"))
 def end_sessions(request: ApiRequest, account_id: Serial) -> dict[str, Any]:
     return {"count": accounts.end_sessions(actor(request), _account(request, account_id))}
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ninja import Field, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Name, Serial, Text, actor, does, one_or_all
+from stores.api.base import WHOLE, ApiRequest, Body, Name, Serial, Text, actor, does, one_or_all
 from stores.models import Store
 from stores.models.alert import AlertRule
 from stores.registry import find_store, visible_stores
@@ -51,7 +51,7 @@ class RuleIn(Body):
 class MuteIn(Body):
     """0: speak again."""
 
-    hours: Annotated[int, Field(ge=0, le=24 * 366)]
+    hours: Annotated[int, Field(ge=0, le=24 * 366), WHOLE]
 
 
 @router.get("/alerts", **does("read", list[RuleOut], "All rules, what fires first"))

@@ -65,7 +65,7 @@ class AuditPageOut(Schema):
     partial: bool
 
 
-class CheckOut(Schema):
+class ChainOut(Schema):
     """What the last check of the chain found. `problem` is empty when it is unbroken."""
 
     at: datetime
@@ -91,7 +91,7 @@ def export_audit(request: ApiRequest, query: Query[AuditFilter], format: Literal
     return cast(HttpResponse, StreamingHttpResponse(pieces, content_type=kind, headers=headers))
 
 
-@router.get("/audit/check", **does("admin", CheckOut, "Whether the audit is what was written, as last seen"))
+@router.get("/audit/check", **does("admin", ChainOut, "Whether the audit is what was written, as last seen"))
 def get_check(request: ApiRequest) -> Any:
     _allowed(request, "")
     found = audit_verify.last_check()

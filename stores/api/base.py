@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from django.http import HttpRequest
 from ninja import Field, Schema
 from ninja.security import HttpBearer
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from stores.api import throttle
 from stores.errors import BadConfig
@@ -64,12 +64,25 @@ def _printable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_printable)]
 """A text that every database can keep."""
 Name = Annotated[str, Field(max_length=191), AfterValidator(_printable)]
+StoreId = Annotated[str, Field(min_length=1, max_length=191, pattern=r"^[^\x00-\x20/\\?#%\x7f]+$")]
+Address = Annotated[str, Field(max_length=300, pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/@]+"), AfterValidator(_printable)]
+"""Of a server, without a login in it."""
+KeyToken = Annotated[str, Field(max_length=65_536, pattern=r"^(-|~?[A-Za-z0-9_-]+)$")]
+"""A key as it stands in addresses: unpadded base64url, `-` for the empty key, sealed where it begins with `~`."""
 Cursor = Annotated[str, Field(max_length=65_536)]
-Number = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+def integral(value: Any) -> Any:
+    """JSON has one kind of number: 4.0 is the integer 4."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(integral)
+Number = Annotated[int, Field(ge=-(1 << 63), le=(1 << 63) - 1), WHOLE]
 """A counter: signed 64 bits."""
-Serial = Annotated[int, Field(ge=0, le=(1 << 62))]
+Serial = Annotated[int, Field(ge=0, le=(1 << 62)), WHOLE]
 """A number that kvadmin has given to something."""
-Instant = Annotated[int, Field(ge=0, le=253_402_300_799)]
+Instant = Annotated[int, Field(ge=0, le=253_402_300_799), WHOLE]
 """Unix seconds, up to the year 9999."""
 Reference = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 """A UUID."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Field, Query, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, KeyOut, Name, actor, allowed_store, does, gives_file, shown
+from stores.api.base import ApiRequest, Body, KeyOut, Name, Serial, actor, allowed_store, does, gives_file, shown
 from stores.api.keys import KeyFilterIn, key_filter
 from stores.api.runs import RunOut, run_out
 from stores.models import Store
@@ -58,7 +58,7 @@ class StartIn(Body):
     """`count` is the number of keys that the dry run has counted."""
 
     token: Annotated[str, Field(max_length=65_536)]
-    count: Annotated[int, Field(ge=0, le=1 << 62)]
+    count: Serial
     pace: Literal["gentle", "normal", "fast"] = "gentle"
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from ninja import Field, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Name, Reference, Text, actor, does, whole
+from stores.api.base import Address, ApiRequest, Body, Name, Reference, Text, actor, does, whole
 from stores.errors import BadConfig, Busy, KeyNotFound
 from stores.models import Errand, ErrandState
 from stores.registry import find_store
@@ -48,10 +48,10 @@ class ApplyIn(SourceIn):
     make_default: bool | None = None
 
 
-class ServerIn(Body):
+class AskIn(Body):
     """Without `user`, `secret` is an API key; without either it is asked with the credential that is kept for this address."""
 
-    url: Annotated[Text, Field(min_length=1, max_length=300)]
+    url: Address
     user: Annotated[Text, Field(max_length=200)] = ""
     secret: Annotated[Text, Field(max_length=500)] = ""
     allow_private: bool = False
@@ -71,7 +71,7 @@ class AskedOut(Schema):
     field: str
 
 
-class PlannedOut(Schema):
+class PlannedStoreOut(Schema):
     """`state` is new, unchanged, differs or blocked."""
 
     id: str
@@ -93,12 +93,12 @@ class RemarkOut(Schema):
     line: int | None
 
 
-class PlanOut(Schema):
+class ImportPlanOut(Schema):
     file: str
     dialect: str
     version: str | None
     default: str | None
-    stores: list[PlannedOut]
+    stores: list[PlannedStoreOut]
     skipped: list[dict[str, Any]]
     problems: list[RemarkOut]
     ignored: dict[str, int]
@@ -117,13 +117,13 @@ class AppliedOut(Schema):
     default: str | None
 
 
-class TomlOut(Schema):
+class DefinitionsOut(Schema):
     text: str
     left_out: list[str]
 
 
 @router.post("/configuration/ask", **does("admin", AskedOut, "Have a running mail server asked for its configuration", 202))
-def ask_server(request: ApiRequest, body: ServerIn) -> Status[dict[str, Any]]:
+def ask_server(request: ApiRequest, body: AskIn) -> Status[dict[str, Any]]:
     """A worker asks; the answer is kept for an hour, for this token alone."""
     whole(request, "admin")
     access = checked_access(body.url, body.user, body.secret, unchecked=body.allow_invalid_certs, allow_private=body.allow_private)
@@ -136,7 +136,7 @@ def get_asked(request: ApiRequest, errand_id: UUID) -> dict[str, Any]:
     return _asked(_errand(request, errand_id))
 
 
-@router.post("/configuration/plan", **does("admin", PlanOut, "What a Stalwart configuration would define here"))
+@router.post("/configuration/plan", **does("admin", ImportPlanOut, "What a Stalwart configuration would define here"))
 def plan_import(request: ApiRequest, body: SourceIn) -> dict[str, Any]:
     """Changes nothing and asks nobody."""
     whole(request, "admin")
@@ -166,7 +166,7 @@ def apply_import(request: ApiRequest, body: ApplyIn) -> dict[str, Any]:
     return result.as_json()
 
 
-@router.get("/configuration", **does("admin", TomlOut, "All definitions as TOML that Stalwart reads, passwords as dots"))
+@router.get("/configuration", **does("admin", DefinitionsOut, "All definitions as TOML that Stalwart reads, passwords as dots"))
 def export_definitions(request: ApiRequest) -> dict[str, Any]:
     whole(request, "admin")
     written = importer.export()

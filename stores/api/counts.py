@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ninja import Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Cursor, Serial, actor, allowed_store, does
+from stores.api.base import WHOLE, ApiRequest, Body, Cursor, Serial, actor, allowed_store, does
 from stores.api.runs import RunOut, run_out
 from stores.errors import BadConfig, KeyNotFound
 from stores.models import Census, Store
@@ -47,7 +47,7 @@ class CountPage(Schema):
     next: str
 
 
-class PointOut(Schema):
+class GrowthOut(Schema):
     id: int
     at: datetime
     keys: int
@@ -73,7 +73,7 @@ class DiffOut(Schema):
 
 
 class IntervalIn(Body):
-    minutes: Serial
+    minutes: Annotated[Literal[0, 15, 60, 180, 720, 1440, 10080], WHOLE]
 
 
 class IntervalOut(Schema):
@@ -112,7 +112,7 @@ def get_count(request: ApiRequest, store_id: str, count_id: Serial) -> dict[str,
     return census.json_census(_find(allowed_store(request, store_id, "read"), count_id))
 
 
-@router.get("/stores/{store_id}/growth", **does("read", list[PointOut], "Keys over time, of all or of one class"))
+@router.get("/stores/{store_id}/growth", **does("read", list[GrowthOut], "Keys over time, of all or of one class"))
 def get_growth(
     request: ApiRequest, store_id: str, range: Literal["1h", "1d", "7d", "30d", "1y"] = "7d", slug: str = ""
 ) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from ninja import Field, Query, Router, Schema
 from pydantic import BaseModel
 
 from stores import keyclasses
-from stores.api.base import ApiRequest, Body, Cursor, KeyOut, Name, Number, Text, actor, allowed_store, does, key_of, shown
+from stores.api.base import ApiRequest, Body, Cursor, KeyOut, KeyToken, Name, Number, Text, actor, allowed_store, does, key_of, shown
 from stores.api.stores import SnippetOut, snippet_list
 from stores.errors import BadConfig, Conflict, KeyNotFound, StoreError
 from stores.models import Store
@@ -49,7 +49,7 @@ class KeyFilterIn(BaseModel):
     """Which keys: those for which all that is given holds. `prefix` is hex, `match` a glob, `left` 1 for what is left over."""
 
     class_: str = Field("", alias="class")
-    prefix: str = ""
+    prefix: Annotated[str, Field(max_length=4096, pattern=r"^([0-9a-fA-F]{2})*$")] = ""
     match: str = ""
     q: str = ""
     kind: Literal["", "value", "counter", "lock", "unknown"] = ""
@@ -58,7 +58,7 @@ class KeyFilterIn(BaseModel):
     before: str = ""
     count: str = ""
     size: str = ""
-    left: str = ""
+    left: Literal["", "1"] = ""
 
 
 class Filters(KeyFilterIn):
@@ -108,7 +108,7 @@ class OwnerOut(Schema):
 
 
 class PickIn(Body):
-    key: Name
+    key: KeyToken
     etag: Name
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ninja import Field, Router, Schema
 
-from stores.api.base import ApiRequest, Body, Name, Number, actor, does, whole
+from stores.api.base import WHOLE, ApiRequest, Body, Name, Number, actor, does, whole
 from stores.errors import BadConfig, UnknownStore
 from stores.models import VERSIONS
 from stores.registry import find_store
@@ -21,7 +21,7 @@ Version = Literal["", "0.10", "0.11", "0.15", "0.16"]
 """Of Stalwart; empty: that of the default store."""
 Source = Annotated[str, Field(max_length=64 * 1024)]
 Variables = dict[Name, Any]
-Seconds = Annotated[int, Field(ge=0, le=1 << 40)]
+Seconds = Annotated[int, Field(ge=0, le=1 << 40), WHOLE]
 LongText = Annotated[str, Field(max_length=1 << 20)]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from ninja import Field, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Name, Text, actor, does, whole
+from stores.api.base import Address, ApiRequest, Body, Name, Text, actor, does, whole
 from stores.api.subjects import TargetOut, target_out
 from stores.errors import BadConfig, KeyNotFound
 from stores.models import MailServer
@@ -30,7 +30,7 @@ class ServerOut(Schema):
 class ServerIn(Body):
     """`token`: an API key, or `name:password`; empty keeps the present one."""
 
-    url: Annotated[Text, Field(max_length=300)]
+    url: Address
     version: Literal["0.11", "0.15", "0.16"]
     token: Annotated[Text, Field(max_length=500)] = ""
     allow_invalid_certs: bool = False

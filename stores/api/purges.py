@@ -9,7 +9,7 @@ from typing import Any, Literal
 from django.utils import timezone
 from ninja import Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Name, actor, allowed_store, does
+from stores.api.base import ApiRequest, Body, Instant, Name, actor, allowed_store, does
 from stores.api.runs import RunOut, run_out
 from stores.errors import BadConfig, KeyNotFound
 from stores.models import Store
@@ -24,7 +24,7 @@ class PurgeIn(Body):
     """At `until` (Unix seconds) the purge stops with its present slice."""
 
     pace: PaceName = "gentle"
-    until: int | None = None
+    until: Instant | None = None
 
 
 class WaitingOut(Schema):

@@ -72,7 +72,7 @@ class PaceIn(Body):
     pace: Literal["gentle", "normal", "fast"] = "gentle"
 
 
-class UndoIn(Body):
+class RunUndoIn(Body):
     overwrite: bool = False
 
 
@@ -141,7 +141,7 @@ def get_receipt(request: ApiRequest, run_id: str) -> dict[str, Any]:
 
 
 @router.post("/runs/{run_id}/undo", **does("edit", RunOut, "Put back what a bulk change removed, as a run", 202))
-def undo_run(request: ApiRequest, run_id: str, body: UndoIn) -> Status[dict[str, Any]]:
+def undo_run(request: ApiRequest, run_id: str, body: RunUndoIn) -> Status[dict[str, Any]]:
     """Never over something newer, unless `overwrite`."""
     run = _run(request, run_id, "edit")
     return Status(202, run_out(bulk_undo.start(actor(request), run, overwrite=body.overwrite)))

@@ -21,7 +21,7 @@ class RankedOut(Schema):
     next: str
 
 
-class TokenOut(Schema):
+class BayesTokenOut(Schema):
     """`lean` above 0 tells of spam, below of ham."""
 
     key: KeyOut
@@ -42,8 +42,8 @@ class ModelOut(Schema):
 class BayesOut(Schema):
     common: ModelOut
     accounts: list[ModelOut]
-    spam: list[TokenOut]
-    ham: list[TokenOut]
+    spam: list[BayesTokenOut]
+    ham: list[BayesTokenOut]
     scanned: int
     next: str
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Field, Router, Schema, Status
 
-from stores.api.base import ApiRequest, Body, Name, Text, actor, allowed_store, does
+from stores.api.base import ApiRequest, Body, Name, StoreId, Text, actor, allowed_store, does
 from stores.errors import NotSupported
 from stores.registry import BACKENDS, HIDDEN, backend_class
 from stores.services import definitions, health, pulse, snippets, table_setup, tokens
@@ -19,6 +19,9 @@ router = Router(tags=["stores"])
 
 Pair = Annotated[list[Text], Field(min_length=2, max_length=2)]
 """Key and value of a static store's entry."""
+TypeName = Annotated[str, Field(max_length=40, json_schema_extra={"enum": [name for name in BACKENDS if name not in HIDDEN]})]
+Version = Literal["", "0.10", "0.11", "0.15", "0.16"]
+"""Of Stalwart; empty: detected."""
 Settings = dict[Name, Text]
 MOST_ENTRIES = 10_000
 
@@ -36,10 +39,10 @@ class StoreOut(Schema):
 
 
 class StoreIn(Body):
-    id: Name
-    type: Name
+    id: StoreId
+    type: TypeName
     settings: Settings = {}
-    version: Name = ""
+    version: Version = ""
     read_only: bool = False
     default: bool = False
     entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] = []
@@ -49,7 +52,7 @@ class StoreChange(Body):
     """What is left out stays. A masked secret that comes back as it was shown stays too."""
 
     settings: Settings | None = None
-    version: Name | None = None
+    version: Version | None = None
     enabled: bool | None = None
     read_only: bool | None = None
     entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] | None = None
@@ -59,9 +62,9 @@ class TrialIn(Body):
     """A definition that is tested and not kept. With `store`, its secrets that come back masked are those that it has."""
 
     store: Name = ""
-    type: Name
+    type: TypeName
     settings: Settings = {}
-    version: Name = ""
+    version: Version = ""
     entries: Annotated[list[Pair], Field(max_length=MOST_ENTRIES)] = []
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from ninja import Field, Router, Schema
 
-from stores.api.base import ApiRequest, Body, Cursor, KeyOut, Name, actor, asked_stores, does, masked, shown
+from stores.api.base import ApiRequest, Body, Cursor, KeyOut, KeyToken, Name, StoreId, actor, asked_stores, does, masked, shown
 from stores.errors import StoreError
 from stores.models import Store
 from stores.services import find, limited, relief, tokens
@@ -18,6 +18,9 @@ from stores.services.verdict import judge
 router = Router(tags=["subjects"])
 
 Subject = Annotated[str, Field(max_length=1000)]
+RateClass = Literal[
+    "rate-rcpt", "rate-scan", "rate-loiter", "rate-auth", "rate-smtp", "rate-contact", "rate-http-authenticated", "rate-http-anonymous"
+]  # fmt: skip
 ActionName = Literal["reset", "allow", "neutral", "release", "revoke", "forget"]
 
 
@@ -96,8 +99,8 @@ class VerdictOut(Schema):
 class TargetIn(Body):
     """A key as it was seen: `etag` empty where there was none."""
 
-    store: Name
-    key: Annotated[str, Field(max_length=65_536)]
+    store: StoreId
+    key: KeyToken
     etag: Name = ""
 
 
@@ -163,8 +166,8 @@ def find_subject(request: ApiRequest, q: Subject, store: str = "", cursor: Curso
 
 
 @router.get("/limited", **does("read", LimitedOut, "Who is limited now: the running rate windows, the fullest first"))
-def list_limited(request: ApiRequest, slug: str = "", store: str = "", cursor: Cursor = "") -> dict[str, Any]:
-    found = limited.limited(asked_stores(request, store), slug, cursor)
+def list_limited(request: ApiRequest, slug: RateClass | None = None, store: str = "", cursor: Cursor = "") -> dict[str, Any]:
+    found = limited.limited(asked_stores(request, store), slug or "", cursor)
     counted = [
         _searched(each.store_id, len(each.windows), each.scanned, each.error is None and each.position is None, each.error)
         for each in found.stores

@@ -209,6 +209,8 @@ def undo(actor: Actor, token: str) -> list[tuple[str, bool, str]]:
 def _check(targets: Sequence[Target]) -> None:
     if not targets:
         raise BadConfig(say("No key is selected."), say("Select at least one."), "pick")
+    if not all(target.store_id for target in targets):
+        raise BadConfig(say("This link names no key."), say("Open the key from the list again."), "pick")
     if len(targets) > MOST_TARGETS:
         raise BadConfig(
             say("More than %(most_targets)s keys at once are not possible here.", most_targets=MOST_TARGETS),

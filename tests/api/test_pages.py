@@ -10,11 +10,13 @@ from typing import Any, get_args
 
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
+from pydantic import BaseModel
 
+from stores.api.counts import IntervalIn
 from stores.api.describe import routes
-from stores.api.subjects import ActionName
-from stores.api.v1 import schema
-from stores.services import relief
+from stores.api.subjects import ActionName, RateClass
+from stores.api.v1 import ROUTERS, schema
+from stores.services import census_schedule, limited, relief
 from stores.urls import urlpatterns
 from tests.views.test_routes import ACTS
 
@@ -195,3 +197,16 @@ def test_pages_that_choose_by_a_word_are_all_listed() -> None:
     by_word = {each.name for each in urlpatterns if isinstance(each, URLPattern) and "act" in each.pattern.converters}
     assert by_word <= {name for name, _ in CHOSEN}
     assert set(get_args(ActionName)) == set(relief.ACTIONS)
+    assert get_args(RateClass) == limited.CLASSES
+    minutes_allowed = IntervalIn.model_json_schema()["properties"]["minutes"]["enum"]
+    assert tuple(minutes_allowed) == tuple(minutes for minutes, _ in census_schedule.INTERVALS)
+
+
+def test_no_two_shapes_have_one_name() -> None:
+    """The description knows shapes by their names alone: the later of two would describe both."""
+    found: dict[str, set[str]] = {}
+    for module in ROUTERS:
+        for name, each in vars(module).items():
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                found.setdefault(name, set()).add(each.__module__)
+    assert not {name: sorted(modules) for name, modules in found.items() if len(modules) > 1}
