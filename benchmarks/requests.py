@@ -144,6 +144,7 @@ class Soak:
 
     def _ask(self, role: str, method: str, path: str, data: Any, body: bytes | None, headers: dict[str, str]) -> Any:
         client = self.clients[role]
+        client.defaults["REMOTE_ADDR"] = f"192.0.2.{self.random.randrange(256)}"  # one address would soon have to wait for wrong tokens
         if body is not None:
             return client.generic(method, path, body, content_type=self.random.choice(KINDS), headers=headers)
         if method == "GET":
