@@ -1,7 +1,8 @@
 """A whole count as the worker does it, its snapshot stored, against the better of a grouped aggregate and a plain client scan.
 
-    python -m benchmarks.snapshot [sqlite] [postgresql] [mysql] [--rows 1000000] [--repeat 3]
+    python -m benchmarks.snapshot [sqlite] [postgresql] [mysql] [rocksdb] [--rows 1000000] [--repeat 3]
 
+On RocksDB the bare side is `walk`, an iteration over both column families in a process that has the database open, as kvadmin has.
 `stored` is kvadmin's count from opening the store to the committed snapshot: every key in its class, expiry histogram, largest rows,
 subjects, left-overs, steps, thinning of older counts (a year of them is there). `memory` is what the process grew by. `write p99` and
 `read p99` are what a writer (one row every 20 ms) and a reader (one key every 5 ms) felt meanwhile; `idle` is the same without any
@@ -22,17 +23,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pymysql
+from rocksdict import AccessType, Options, Rdict
 
 from benchmarks.probe import Probe
 from benchmarks.stores import STORES, FilledStore, connect_sqlite
 
 WAYS = ("idle", "grouped", "client", "stored")
+ROCKSDB_WAYS = ("walk", "stored")
+"""Nobody writes or reads beside them: the mail server's process is the only one that can."""
 IDLE_SECONDS = 5.0
 READ_EVERY = 0.005
 
@@ -90,6 +95,13 @@ def streamed(engine: str, settings: dict[str, str], sql: str) -> Any:
     connection.close()
 
 
+def walk(settings: dict[str, str]) -> Callable[[], int]:
+    """An open database, to be iterated over."""
+    options = {name: Options(raw_mode=True) for name in ("default", "m", "y")}
+    database = Rdict(settings["path"], Options(raw_mode=True), options, AccessType.read_only(False))
+    return lambda: sum(1 for name in ("m", "y") for _ in database.get_column_family(name).items())
+
+
 def prepare(engine: str, settings: dict[str, str]) -> Callable[[], int]:
     """kvadmin with a database of its own, the store defined and a year of older counts; returns the count to be measured."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "kvadmin.settings_test"
@@ -100,7 +112,7 @@ def prepare(engine: str, settings: dict[str, str]) -> Callable[[], int]:
     from django.utils import timezone
 
     from stores.models import Census
-    from stores.services import census, definitions
+    from stores.services import access, census, definitions
     from stores.services.actor import Actor
 
     call_command("migrate", verbosity=0)
@@ -114,6 +126,11 @@ def prepare(engine: str, settings: dict[str, str]) -> Callable[[], int]:
         Census(store=store, at=now - timedelta(hours=age), seconds=1, total=total, classes=[{**row, "class": None}] * 20) for age in ages
     )
 
+    import stores.backends.packcount  # a worker loads it once
+
+    with access.opened(store) as backend:
+        backend.ping()
+
     def stored() -> int:
         counted = census.count(store, actor)
         return int(sum(counted.total[name] for name in ("keys", "counters", "locks")))
@@ -123,6 +140,18 @@ def prepare(engine: str, settings: dict[str, str]) -> Callable[[], int]:
 
 def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_time() -> float:
+    """Of this process and the children that it has."""
+    own = sum(os.times()[:4])
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == os.getpid():
+                    own += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+    return own
 
 
 def rest() -> int:
@@ -138,6 +167,8 @@ def measured(queue: Any, go: Any, engine: str, settings: dict[str, str], now: in
         work = prepare(engine, settings)
     elif way == "idle":
         work = rest
+    elif way == "walk":
+        work = walk(settings)
     else:
         work = lambda: {"grouped": grouped, "client": client}[way](engine, settings, now)  # noqa: E731
     queue.put("ready")
@@ -151,9 +182,9 @@ def measured(queue: Any, go: Any, engine: str, settings: dict[str, str], now: in
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began, used = time.perf_counter(), time.process_time()
+    began, used = time.perf_counter(), processor_time()
     keys = work()
-    seconds, used = time.perf_counter() - began, time.process_time() - used
+    seconds, used = time.perf_counter() - began, processor_time() - used
     stop.set()
     watcher.join()
     queue.put({"seconds": seconds, "cpu": used, "keys": keys, "memory": (peak[0] - before) / 2**20})
@@ -180,17 +211,22 @@ def read(engine: str, settings: dict[str, str]) -> None:
 
 
 def run(store: FilledStore, settings: dict[str, str], way: str) -> dict[str, float]:
-    """One measurement, with a writer and a reader beside it."""
+    """One measurement, with a writer and a reader beside it unless only the mail server could be that."""
     context = multiprocessing.get_context("spawn")
     queue, go = context.Queue(), context.Event()
     child = context.Process(target=measured, args=(queue, go, store.engine, settings, store.now, way))
     child.start()
     queue.get(timeout=120)
+    before = store.server_cpu()
+    if store.engine == "rocksdb":
+        go.set()
+        alone: dict[str, float] = queue.get(timeout=600)
+        child.join()
+        return {**alone, "write": 0.0, "read": 0.0}
     argv = [sys.executable, "-m", "benchmarks.snapshot", "--read", store.engine, json.dumps(settings)]
     reader = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert reader.stdout is not None
     reader.stdout.readline()
-    before = store.server_cpu()
     with Probe(store.engine, settings) as probe:
         go.set()
         result: dict[str, float] = queue.get(timeout=600)
@@ -206,9 +242,10 @@ def report(store: FilledStore, repeat: int) -> None:
     settings = store.fresh()
     results: dict[str, list[dict[str, float]]] = {}
     for _ in range(repeat):
-        for way in WAYS:
+        for way in ROCKSDB_WAYS if store.engine == "rocksdb" else WAYS:
             results.setdefault(way, []).append(run(store, settings, way))
-    better = [min(one["seconds"], other["seconds"]) for one, other in zip(results["grouped"], results["client"], strict=True)]
+    bare = [found for way, found in results.items() if way in ("grouped", "client", "walk")]
+    better = [min(one["seconds"] for one in runs) for runs in zip(*bare, strict=True)]
     for way, found in results.items():
         ratios = sorted(one["seconds"] / base for one, base in zip(found, better, strict=True))
         middle = {name: statistics.median(one[name] for one in found) for name in found[0]}

@@ -179,6 +179,8 @@ def fill_rocksdb(path: Path, data: Iterable[fill.Row]) -> None:
             batch = WriteBatch(raw_mode=True)
     database.write(batch)
     handles.clear()
+    for name in ("m", "y"):
+        database.get_column_family(name).flush()
     database.close()
 
 
