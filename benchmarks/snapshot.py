@@ -12,6 +12,7 @@ work. `cpu` are the seconds of processor time of client and server, which say mo
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -126,8 +127,7 @@ def prepare(engine: str, settings: dict[str, str]) -> Callable[[], int]:
         Census(store=store, at=now - timedelta(hours=age), seconds=1, total=total, classes=[{**row, "class": None}] * 20) for age in ages
     )
 
-    import stores.backends.packcount  # a worker loads it once
-
+    importlib.import_module("stores.backends.packcount")  # a worker loads it once
     with access.opened(store) as backend:
         backend.ping()
 
