@@ -38,9 +38,10 @@ Progress = Callable[[Run], None]
 
 CHUNK_SECONDS: Final[dict[Pace, float]] = {Pace.GENTLE: 0.05, Pace.NORMAL: 0.15, Pace.FAST: 0.4}
 """How long a chunk may take, record keeping included; the number of its keys follows."""
+HEAVIEST: Final = 4 << 20
+"""Bytes of keys and rows of a chunk, unless one key alone has more."""
 WALKS: Final = 3
 """How often a run may have to look at all keys from the start because the server lost its place."""
-
 LARGEST: Final = 1000
 """Keys of a chunk at most."""
 AFTER_SECONDS: Final = 5.0
@@ -141,7 +142,8 @@ class _Work:
                     self.run.params = {**self.run.params, "target_before": self._count(other)}
                 self._save()
             elif counted := settle_leftovers(self.run, self.record, [at, other] if other else [at], self.change):
-                self.counted.add(counted)
+                if not self.change.removes:
+                    self.counted.add(counted)
                 self.lease.log(say("%(count)s keys of the interrupted step had been done already.", count=len(counted)))
             if self.run.position != END:
                 self._walk(at, other)
@@ -207,11 +209,15 @@ class _Work:
                 position = Position()
 
     def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+        """Of so many keys as the pace allows, and of some megabytes at most, but of one key at least."""
         first = 0
         while first < len(entries):
-            chunk = entries[first : first + min(self.size, self._allowed())]
-            first += len(chunk)
-            yield chunk
+            end, weight, most = first, 0, min(self.size, self._allowed())
+            while end < len(entries) and end - first < most and (end == first or weight + entries[end].size <= HEAVIEST):
+                weight += entries[end].size
+                end += 1
+            yield entries[first:end]
+            first = end
 
     def _break_off(self, done: list[Entry], mark: Record) -> None:
         """Count what is done of a chunk; the position stays before it, so that the rest is met when the run goes on."""

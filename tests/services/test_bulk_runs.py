@@ -141,6 +141,23 @@ def test_malformed_rows_and_foreign_changes_are_named(filled: Store, actor: Acto
     assert TrashEntry.objects.count() == 59
 
 
+def test_chunks_of_long_values_are_short(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        plant(memory, b"user:%02d" % number, bytes(1_000_000 if number < 20 else 10))
+    real, chunks = MemoryBackend.set_expiry_each, []
+
+    def watched(self: MemoryBackend, seen: Any, *rest: Any) -> Any:
+        chunks.append([entry.size for entry in seen])
+        return real(self, seen, *rest)
+
+    monkeypatch.setattr(MemoryBackend, "set_expiry_each", watched)
+    run = done(actor, memory, make_change(Do.EXPIRY, USERS, time.time(), expiry="1 h"))
+    assert (run.state, Record.of(run).done) == (RunState.DONE, 60)
+    assert max(map(sum, chunks)) <= bulk.HEAVIEST
+    assert len(chunks[0]) == 4
+    assert len(chunks) < 10
+
+
 # copy and move
 
 
