@@ -100,7 +100,10 @@ class Lookups:
         return number
 
     def key_delete(self, store_id: str, key: bytes) -> None:
-        """Remove the value as Stalwart does: on a data store a counter loses its expiry and stays. Nothing to do is no error."""
+        """Remove the value as Stalwart does: on a data store a counter loses its expiry and stays. Nothing to do is no error.
+
+        Only the key itself goes, on FoundationDB too, where Stalwart also removes all longer keys that begin with it.
+        """
         at = self._writing(store_id)
 
         def act(seen: Entry | None, expected: Expected) -> Entry | None:
