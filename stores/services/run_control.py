@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -19,11 +20,16 @@ from stores.types import Pace
 
 UNFINISHED: Final = frozenset({RunState.FAILED, RunState.STOPPED, RunState.CANCELLED})
 """How a run ends that has not come to its end."""
+_REPEATED: Final = frozenset({RunAction.PURGE, RunAction.BULK, RunAction.CENSUS})
+_ANEW: Final[Mapping[str, Any]] = {
+    "started_at": None, "position": "", "progress": None, "scanned": 0, "corrupt": 0, "seconds": 0.0, "points": [], "params": {},
+}  # fmt: skip
+"""A count is no sum of two halves of different times: it begins anew."""
 
 
 def can_go_on(run: Run) -> bool:
-    """Whether `go_on` takes the run: a purge or bulk change that was begun and did not come to its end. An import needs its file."""
-    begun = run.started_at is not None and run.action in (RunAction.PURGE, RunAction.BULK) and bool(run.store_id)
+    """Whether `go_on` takes the run: a count, purge or bulk change that was begun and came to no end. An import needs its file."""
+    begun = run.started_at is not None and run.action in _REPEATED and bool(run.store_id)
     return run.state in UNFINISHED and begun and not file_is_gone(run)
 
 
@@ -34,7 +40,7 @@ def file_is_gone(run: Run) -> bool:
 
 
 def go_on(actor: Actor, run: Run, *, send: bool = True) -> Run:
-    """Queue a run again that failed, was stopped or cancelled: from its recorded position, without its deadline.
+    """Queue a run again that failed, was stopped or cancelled: from its recorded position, without its deadline; a count from its start.
 
     What it does twice because of that changes nothing. Without `send` the caller does it itself. Raises Busy while another one of
     its kind is under way, NotSupported.
@@ -46,8 +52,9 @@ def go_on(actor: Actor, run: Run, *, send: bool = True) -> Run:
             say("Import it again: what is in the store already is left as it is."),
         )
     if not can_go_on(run):
-        raise NotSupported(say("Only a purge or a bulk change that ended early can go on."), say("Start a new one."))
-    changes = {
+        raise NotSupported(say("Only a count, purge or bulk change that ended early can go on."), say("Start a new one."))
+    counts = run.action == RunAction.CENSUS
+    changes: dict[str, Any] = {
         "state": RunState.QUEUED,
         "active_key": f"{run.action}:{run.store_id}",
         "cancel_requested": False,
@@ -57,6 +64,7 @@ def go_on(actor: Actor, run: Run, *, send: bool = True) -> Run:
         "finished_at": None,
         "heartbeat_at": timezone.now(),
         "params": {name: value for name, value in run.params.items() if name != "until"},
+        **(_ANEW if counts else {}),
     }
     try:
         with transaction.atomic():
@@ -65,7 +73,8 @@ def go_on(actor: Actor, run: Run, *, send: bool = True) -> Run:
             audit.record(actor, f"{run.action}-go-on", run.store or run.store_name, run=run)
     except IntegrityError:
         raise Busy(say("Another run of this kind is under way on store %(id)s.", id=run.store_name), say("Wait for its end.")) from None
-    add_log(run.pk, say("%(actor)s let it go on from its last position.", actor=actor.name))
+    done = say("%(actor)s started the count again.", actor=actor.name)
+    add_log(run.pk, done if counts else say("%(actor)s let it go on from its last position.", actor=actor.name))
     run.refresh_from_db()
     if send:
         queue(run)

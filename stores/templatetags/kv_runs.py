@@ -12,9 +12,11 @@ from django.utils.translation import gettext, gettext_lazy
 
 from stores.models import Run, RunAction, RunState
 from stores.services.bulk_record import Record
+from stores.services.purge_parts import PartLine
+from stores.services.recall import recalled
 from stores.services.runs import eta_seconds
 from stores.templatetags import words
-from stores.templatetags.kv import icon
+from stores.templatetags.kv import dot, icon
 
 register = template.Library()
 
@@ -101,7 +103,7 @@ def run_result(run: Run) -> str:
     """What a run did, or why not, in one line."""
     state = RunState(run.state)
     if state in (RunState.FAILED, RunState.MISSED):
-        return run.error or gettext("no reason is on record")
+        return recalled(run.error) or gettext("no reason is on record")
     if state is RunState.QUEUED:
         return gettext("waits for a worker")
     if run.action == RunAction.BULK:
@@ -179,6 +181,18 @@ def progress(run: Run, classes: str = "") -> SafeString:
 def run_share(run: Run) -> str:
     """`64 %`; nothing while it is not known."""
     return "" if run.progress is None else f"{100 * min(1.0, run.progress):.0f} %"
+
+
+@register.simple_tag
+def part_state(part: PartLine) -> SafeString:
+    """`done`, `64 %, at work` or `0 %, waiting for a worker`, with a dot."""
+    share = f"{100 * part.progress:.0f} %"
+    text = {
+        "done": gettext("done"),
+        "working": gettext("%(share)s, at work") % {"share": share},
+        "waiting": gettext("%(share)s, waits for a worker") % {"share": share},
+    }[part.state]
+    return format_html("{} {}", dot("ok" if part.state == "done" else "off"), text)
 
 
 @register.simple_tag

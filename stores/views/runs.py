@@ -21,8 +21,10 @@ from stores.services import bulk_undo, run_control
 from stores.services import runs as service
 from stores.services.aftercare import aftercare
 from stores.services.bulk_record import Record
+from stores.services.counting import AT_ONCE
 from stores.services.filters import KeyFilter
 from stores.services.permissions import Permission
+from stores.services.purge_parts import part_lines
 from stores.services.run_control import log_lines
 from stores.services.trash_rows import kept_days
 from stores.types import Pace
@@ -99,7 +101,8 @@ def run_context(run: Run) -> dict[str, Any]:
     context["goes_on"] = over and run_control.can_go_on(run)
     context["run_permission"] = Permission.BULK if run.action == RunAction.BULK else Permission.PURGE
     if run.action != RunAction.BULK:
-        return context | {"aftercare": aftercare(run) if RunState(run.state).finished else ""}
+        parts = part_lines(run) if run.action in (RunAction.PURGE, RunAction.CENSUS) else []
+        return context | {"aftercare": aftercare(run) if over else "", "parts": parts if len(parts) > AT_ONCE else []}
     record = Record.of(run)
     query = run.params.get("filter")
     context |= {

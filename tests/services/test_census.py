@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from stores.backends.memory import MemoryBackend
-from stores.errors import CursorLost
-from stores.models import Census, Store
-from stores.services import census
+from stores.errors import Busy, CursorLost, StoreRefused
+from stores.models import AuditEntry, Census, Run, RunState, Store
+from stores.services import census, run_control
 from stores.services.actor import Actor
 from stores.services.tally import BUCKET_NAMES, SUBJECTS, Tally
 from stores.types import CensusRow, CensusSlice, Kind
@@ -151,3 +151,33 @@ def test_a_server_that_never_keeps_its_place_is_an_error_and_no_count(memory: St
     with pytest.raises(CursorLost):
         census.count(memory, actor)
     assert census.latest(memory) is None
+
+
+def test_a_count_that_failed_is_made_again_from_its_start(memory: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        plant(memory, b"own%d" % number)
+    whole, faults = MemoryBackend.census, [True]
+
+    def refused(self: MemoryBackend, position: str = "") -> Iterator[CensusSlice]:
+        for step in whole(self, position):
+            yield step if not faults else CensusSlice(step.rows, "somewhere")
+            if faults.pop() if faults else False:
+                raise StoreRefused("No more of this.", "Try again.")
+
+    monkeypatch.setattr(MemoryBackend, "census", refused)
+    monkeypatch.setattr("stores.services.counting.SAVE_SECONDS", 0.0)
+    failed = census.execute(census.start(actor, memory).pk)
+    assert failed is not None
+    assert (failed.state, Census.objects.count(), run_control.can_go_on(failed)) == (RunState.FAILED, 0, True)
+    Run.objects.filter(pk=failed.pk).update(seconds=1000.0, scanned=77)
+    again = run_control.go_on(actor, failed)
+    assert (again.state, again.started_at, again.seconds, again.scanned, again.params) == (RunState.QUEUED, None, 0, 0, {})
+    with pytest.raises(Busy):
+        census.start(actor, memory)
+    ended = census.execute(again.pk)
+    assert ended is not None
+    assert (ended.state, ended.error, ended.scanned) == (RunState.DONE, "", 5)
+    counted = Census.objects.get(run=ended)
+    assert (counted.total["keys"], counted.seconds < 500) == (5, True)
+    assert AuditEntry.objects.filter(action="census-go-on").count() == 1
+    assert not run_control.can_go_on(ended)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import asdict
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
-from stores.models import Run, RunAction, RunState, Store
+from stores.models import Run, RunAction, RunPart, RunState, Store
 from stores.services import census, definitions, purge, runs
 from stores.services.actor import Actor
 from stores.services.browse import read_key
+from stores.services.part_rows import packed
+from stores.services.purge_parts import Sums
 from stores.services.rights import EVERYTHING
+from stores.types import Pace
 from tests.services.conftest import plant, plant_counter
 from tests.views.pages import assert_sound, read, text_of
 
@@ -240,3 +245,33 @@ def test_a_run_shows_its_course_takes_another_pace_and_hands_out_its_log(client:
     run.refresh_from_db()
     assert "stopped at its deadline" in client.get(reverse("stores:run", args=[run.pk])).content.decode()
     assert client.post(reverse("stores:run-act", args=[run.pk, "go-on"])).status_code in (303, 400)
+
+
+def test_a_shared_run_shows_its_parts(client: Client, memory: Store) -> None:
+    run = purge.start(ACTOR, memory, Pace.FAST)
+    Run.objects.filter(pk=run.pk).update(state=RunState.RUNNING)
+    done = packed(asdict(Sums(scanned=4000, values=1200, counters=30, locks=4)))
+    RunPart.objects.create(run=run, number=1, position="", state=done, rows=4000, progress=1.0)
+    RunPart.objects.create(run=run, number=2, position="p:05::", rows=1500, progress=0.64, worker="w")
+    RunPart.objects.create(run=run, number=3, position="p:06::")
+    words = text_of(client.get(reverse("stores:run", args=[run.pk])))
+    assert "Parts of the store, shared by several workers" in words
+    assert "1 done 4,000 1,234 2 64 %, at work 1,500 0 3 0 %, waits for a worker 0 0" in words
+    Run.objects.filter(pk=run.pk).update(action=RunAction.CENSUS)
+    assert "1 done 4,000 2 64 %, at work 1,500 3 0 %, waits for a worker 0" in text_of(client.get(reverse("stores:run", args=[run.pk])))
+    RunPart.objects.filter(number=3).delete()
+    assert "shared by several workers" not in text_of(client.get(reverse("stores:run", args=[run.pk])))
+
+
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
+def test_a_count_that_came_to_no_end_is_made_again_from_its_page(client: Client, memory: Store, state: RunState) -> None:
+    run = census.start(ACTOR, memory)
+    Run.objects.filter(pk=run.pk).update(state=state, active_key=None, started_at=timezone.now(), finished_at=timezone.now())
+    page = client.get(reverse("stores:run", args=[run.pk]))
+    assert "Count again" in text_of(page)
+    assert "Go on" not in text_of(page)
+    assert client.post(reverse("stores:run-act", args=[run.pk, "go-on"])).status_code == 303
+    again = client.get(reverse("stores:run", args=[run.pk]))
+    assert "started the count again." in text_of(again)
+    run.refresh_from_db()
+    assert run.state == RunState.QUEUED

@@ -11,7 +11,7 @@ from stores.management.base import DONE, REFUSED, Error, KvCommand
 from stores.management.commands.runs import described, done
 from stores.management.progress import progress
 from stores.models import Run, RunAction, RunState
-from stores.services import bulk, bulk_undo, purge, run_control, runs
+from stores.services import bulk, bulk_undo, census, purge, run_control, runs
 from stores.services.bulk_receipt import receipt
 from stores.types import Pace
 
@@ -22,7 +22,7 @@ class Command(KvCommand):
   run 0b0e6f0c-1f2a-4d55-9d0a-3f0c6a1f0b11 --log
   run 0b0e6f0c-1f2a-4d55-9d0a-3f0c6a1f0b11 --go-on
 
---go-on takes a purge, bulk change or import that failed, was stopped or cancelled from its recorded position and does it in this
+--go-on takes a purge, bulk change or import that failed, was stopped or cancelled from its recorded position, a count from its start, in this
 process; what it does twice because of that changes nothing. The file of an import is kept for a day after it ended early.
 
 With --json the shape of `runs`; with --receipt always the receipt of a bulk change as on its page. Exit code 1 when a run that went on
@@ -68,8 +68,11 @@ did not come to its end."""
 
     def _go_on(self, found: Run, options: dict[str, Any]) -> int:
         queued = run_control.go_on(self.actor, found, send=False)
-        execute = purge.execute if queued.action == RunAction.PURGE else bulk.execute
-        ended = execute(queued.pk, None if options["json"] else progress(self.stderr))
+        if queued.action == RunAction.CENSUS:
+            ended = census.execute(queued.pk)
+        else:
+            execute = purge.execute if queued.action == RunAction.PURGE else bulk.execute
+            ended = execute(queued.pk, None if options["json"] else progress(self.stderr))
         if ended is None:
             raise Error("A worker has taken the run; look at it with `runs --active`.")
         self._shown(ended, options)
