@@ -1,260 +1,244 @@
 """What a reader waits for: pages of a large store in headless Chromium with a cold cache, their bytes, commands and memory.
 
-    python -m benchmarks.pages --engine sqlite [--rows 1000000] [--repeat 10] [--walk 1000]
-    python -m benchmarks.pages --engine redis
+    python -m benchmarks.pages --engine sqlite|redis|postgresql|mysql [--rows 1000000] [--repeat 10] [--walk 1000]
+    python -m benchmarks.pages --engine redis --rows 10000000 --keep /var/tmp/stores
 
-A real `up` serves one store of so many keys, counted once. Each visit is a fresh browser context with nothing in its cache.
+A real `up` serves one store of so many keys, counted once. Each visit is a fresh browser profile: nothing in its cache, no connection.
+Each figure stands beside what it should be; the exit status is 1 when one does not hold. `--keep` keeps the filled store (SQLite and
+Redis) in a folder for the next run. It wants a quiet machine.
 
-first list       navigation until the first list of 100 decoded rows stands: median and worst of `--repeat`, in ms
-one class        one click on a class until its first 100 rows stand
-page 1, 1000     the same list fetched page after page (`rel=next`), the median of the first and of the last twenty, in ms
-bytes            everything a first visit fetches, as it comes over the wire, and the JavaScript in it
-shift            layout shift of that page; `interaction` the longest from a click or key to the next frame, in ms
-commands         commands of the store's Redis for one list, its own housekeeping left out
-web worker       memory of the largest web process, before and after the walk, in MB
+first list       from the beginning of a navigation until 100 decoded rows are drawn
+one class        from the press of the button on a class until its first 100 rows are drawn
+page 1000        the same list page after page (`rel=next`): the median of the last twenty pages over that of the first twenty, and a
+                 cold navigation to the last one over one to the first
+database         what the store itself takes for each page of such a walk
+first visit      everything that is fetched, headers included, as it comes over the wire
+interaction      the longest from a click or key to the next frame: rows, menus, theme, switcher, filters, search
+commands         calls that one view costs the store's Redis, those inside scripts too, and how often it took something in
+empty class      a class without keys on a store without order: when the answer is there, when something is painted
+web worker       memory of the largest web process after 100 pages and after the walk, other pages in between
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import os
 import re
-import shutil
 import statistics
-import tempfile
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks import fill, redis_census
-from tests.browser.conftest import ARGUMENTS, CHROMIUM, PASSWORD
-from tests.running_up import RunningUp, manage
-from tests.servers.redis import RedisServer
+from benchmarks import pages_browser
+from benchmarks.pages_browser import CLASS, Opened, Reader
+from benchmarks.pages_store import ENGINES, STORE, Measured, RedisKeys, measured
+from tests.browser.conftest import ARGUMENTS, CHROMIUM
 
-STORE = "measured"
-ROWS = "#keys tbody tr"
-CLASS = "rate-auth"
-MB = 1024 * 1024
-WATCH = """
-window.kvShift = 0; window.kvSlow = 0;
-new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.kvShift += entry.value; })
-    .observe({type: "layout-shift", buffered: true});
-new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.kvSlow = Math.max(window.kvSlow, entry.duration); })
-    .observe({type: "event", durationThreshold: 16, buffered: true});
-"""
+EMPTY: Final = "rate-imap"
+"""A class of which the filled stores have no key."""
+OTHERS: Final = ("/", f"/stores/{STORE}/", f"/stores/{STORE}/purge/", f"/stores/{STORE}/keys/?class={CLASS}", "/audit/", "/trash/", "KEY")
+"""Pages that are opened between those of the walk; KEY: the first key of the page before."""
+KB: Final = 1024
 
 
-class Measured:
-    """A running `up` with one counted store of `rows` keys."""
+class Report:
+    """Figures beside what they should be."""
 
-    def __init__(self, folder: Path, engine: str, rows: int) -> None:
-        self.folder, self.engine, self.rows = folder, engine, rows
-        self.server = RedisServer("redis") if engine == "redis" else None
-        self.up = RunningUp(folder / "data", KVADMIN_ADMIN_PASSWORD=PASSWORD)
+    def __init__(self) -> None:
+        self.missed = 0
 
-    def prepare(self) -> None:
-        """Fill, define and count the store."""
-        if self.server:
-            redis_census.fill_server(self.server, self.rows)
-            setting = f"urls={self.server.url}"
-        else:
-            path = self.folder / "store.db"
-            fill.fill_sqlite(path, fill.rows(self.rows, int(time.time())))
-            setting = f"path={path}"
-        self.url = self.up.wait_ready().rstrip("/")
-        self.order("store-add", STORE, "--type", self.engine, "--set", setting, "--version", "0.11", "--default")
-        self.order("census", STORE)
-
-    def order(self, *arguments: str) -> None:
-        done = manage(*arguments, KVADMIN_DATA_DIR=str(self.folder / "data"))
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-
-    def close(self) -> None:
-        self.up.end()
-        if self.server:
-            self.server.stop()
-
-    def web_memory(self) -> float:
-        """MB of the largest process under the web server, pages shared with others counted in part (PSS)."""
-        return max(_pss(pid) for pid in _below(self.up.pids()["web"] or 0)) / MB
-
-    def commands(self) -> dict[str, int]:
-        """Calls of each command so far."""
-        assert self.server is not None
-        with self.server.client() as client:
-            stats: dict[str, Any] = client.info("commandstats")
-        return {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in stats.items()}
+    def figure(self, name: str, found: float, unit: str = "ms", at_most: float | None = None, places: int = 1) -> None:
+        verdict = ""
+        if at_most is not None:
+            held = found <= at_most
+            self.missed += not held
+            verdict = f"at most {at_most:,g} {unit}".ljust(20) + ("met" if held else "MISSED")
+        print(f"{name:44} {found:12,.{places}f} {unit:4}  {verdict}".rstrip(), flush=True)
 
 
-def _below(pid: int) -> list[int]:
-    """A process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in _below(int(child)))]
+class Link:
+    """A program that fetches pages over one connection, with the administrator's cookies."""
 
+    def __init__(self, reader: Reader) -> None:
+        place = urlsplit(reader.url)
+        self.connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=30)
+        self.cookie = reader.cookie
 
-def _pss(pid: int) -> int:
-    match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(match[1]) * 1024 if match else 0
-
-
-@contextmanager
-def measured(engine: str, rows: int) -> Iterator[Measured]:
-    folder = Path(tempfile.mkdtemp(prefix="kvadmin-pages-"))
-    made = Measured(folder, engine, rows)
-    try:
-        made.prepare()
-        yield made
-    finally:
-        made.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def signed_in(browser: Browser, url: str) -> list[Any]:
-    """Cookies of the administrator."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{url}/sign-in/")
-    page.get_by_label("Name").fill("admin")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    page.get_by_role("heading", level=1).wait_for()
-    cookies = context.cookies()
-    context.close()
-    return cookies
-
-
-@contextmanager
-def cold(browser: Browser, cookies: list[Any]) -> Iterator[Page]:
-    """A reader who has never been here, but is signed in."""
-    context: BrowserContext = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.add_cookies(cookies)
-    page = context.new_page()
-    page.add_init_script(WATCH)
-    try:
-        yield page
-    finally:
-        context.close()
-
-
-def _timed(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    act()
-    return (time.perf_counter() - began) * 1000
-
-
-def first_list(page: Page, address: str) -> float:
-    """Milliseconds of the navigation until 100 rows stand."""
-
-    def go() -> None:
-        page.goto(address, wait_until="commit")
-        page.locator(ROWS).nth(99).wait_for()
-
-    return _timed(go)
-
-
-def one_class(page: Page) -> float:
-    """Milliseconds from a click on a class until its rows stand."""
-
-    def click() -> None:
-        page.locator(f'.kv-rail a[href*="class={CLASS}"]').click()
-        page.wait_for_url(re.compile(f"class={CLASS}"))
-        page.locator(f'.kv-rail a[href*="class={CLASS}"][aria-current]').wait_for()
-        page.locator(ROWS).nth(99).wait_for()
-
-    return _timed(click)
-
-
-def weigh(browser: Browser, cookies: list[Any], address: str) -> None:
-    """Bytes, layout shift and interaction of a first visit."""
-    sizes: dict[str, int] = {}
-
-    def finished(request: Request) -> None:
-        sizes[request.url] = request.sizes()["responseBodySize"]
-
-    with cold(browser, cookies) as page:
-        page.on("requestfinished", finished)
-        page.goto(address, wait_until="networkidle")
-        script = sum(size for name, size in sizes.items() if ".js" in name)
-        page.locator("input[data-kv-pick]").first.click()
-        page.keyboard.press("/")
-        page.keyboard.type("203.0")
-        page.wait_for_timeout(300)
-        shift, slow = page.evaluate("[window.kvShift, window.kvSlow]")
-    print(f"bytes            {sum(sizes.values()) / 1024:8.1f} KB in {len(sizes)} requests, {script / 1024:.1f} KB of it JavaScript")
-    print(f"shift            {shift:8.4f}, interaction {slow:.0f} ms")
-
-
-def walk(browser: Browser, cookies: list[Any], made: Measured, pages: int) -> None:
-    """Page after page as a reader of plain HTML; the cost of the first and the last, and the memory."""
-    context = browser.new_context()
-    context.add_cookies(cookies)
-    address, times, before = f"{made.url}/stores/{STORE}/keys/", [], 0.0
-    for number in range(pages):
+    def get(self, path: str) -> tuple[float, str]:
+        """Milliseconds until the whole page was there, and the page."""
         began = time.perf_counter()
-        body = context.request.get(address).text()
-        times.append((time.perf_counter() - began) * 1000)
-        if number == 20:
+        self.connection.request("GET", path, headers={"Cookie": self.cookie})
+        body = self.connection.getresponse().read()
+        return (time.perf_counter() - began) * 1000, body.decode()
+
+
+def median(times: list[float]) -> float:
+    return statistics.median(times)
+
+
+def walk(report: Report, reader: Reader, made: Measured, pages: int) -> str:
+    """Page after page, other pages in between; the address of the last one."""
+    link, path, times = Link(reader), f"/stores/{STORE}/keys/", []
+    before = (0.0, 0.0)
+    for number in range(pages):
+        took, body = link.get(path)
+        times.append(took)
+        if number % 5 == 4:
+            other = OTHERS[number // 5 % len(OTHERS)]
+            key = re.search(r'class="kv-subject[^"]*" href="([^"]+)"', body)
+            link.get(key[1] if other == "KEY" and key else other.replace("KEY", "/"))
+        if number == 99:
             before = made.web_memory()
         found = re.search(r'href="([^"]+)"[^>]*rel="next"', body)
         if found is None:
             break
-        address = f"{made.url}/stores/{STORE}/keys/" + found[1].replace("&amp;", "&").removeprefix(f"/stores/{STORE}/keys/")
-    context.close()
-    first, last = statistics.median(times[1:21]), statistics.median(times[-20:])
-    print(f"page 1, {len(times):<8} {first:8.1f}, {last:.1f} ms, {last / first:.2f} times the first")
-    print(f"web worker       {before:8.1f} MB after 20 pages, {made.web_memory():.1f} MB after {len(times)}")
+        last, path = path, found[1].replace("&amp;", "&")
+    first, latest = median(times[1:21]), median(times[-20:])
+    after = made.web_memory()
+    report.figure("page 1, of a program", first)
+    report.figure(f"page {len(times)}, of a program", latest)
+    report.figure(f"page {len(times)} over page 1", latest / first, "x", 1.2, 2)
+    report.figure("web worker, resident", after[0], "MB", 120)
+    report.figure("web worker, what it shares counted in part", after[1], "MB")
+    report.figure(f"web worker, growth over {len(times) - 100} pages", after[0] - before[0], "MB", 10)
+    return last
 
 
-def count_commands(browser: Browser, cookies: list[Any], made: Measured) -> None:
-    """Commands of the Redis store for one list; the fewest of five, as the page of another reader may fall in between."""
-    context = browser.new_context()
-    context.add_cookies(cookies)
-    fewest: dict[str, int] = {}
+def visits(report: Report, reader: Reader, last: str, repeat: int) -> None:
+    """Cold navigations to the first and to the last page, and one class by one click."""
+    lists: list[Opened] = []
+    latest: list[Opened] = []
+    classes: list[float] = []
+    for _ in range(repeat + 1):
+        with reader.cold() as page:
+            lists.append(pages_browser.open_list(page, f"{reader.url}/stores/{STORE}/keys/"))
+            classes.append(pages_browser.one_class(page))
+        with reader.cold() as page:
+            latest.append(pages_browser.open_list(page, reader.url + last))
+    lists, latest, classes = lists[1:], latest[1:], classes[1:]
+    report.figure("first list, median", median([each.list for each in lists]), at_most=300)
+    report.figure(f"first list, worst of {repeat}", max(each.list for each in lists), at_most=400)
+    report.figure("  of it until the first byte, median", median([each.answered for each in lists]))
+    report.figure("  of it until the last byte, median", median([each.arrived for each in lists]))
+    report.figure("  of it until the first paint, median", median([each.painted for each in lists]))
+    report.figure("one class by one click, median", median(classes), at_most=300)
+    report.figure(f"one class by one click, worst of {repeat}", max(classes), at_most=400)
+    ratio = median([each.list for each in latest]) / median([each.list for each in lists])
+    report.figure("last page of the walk over the first, cold", ratio, "x", 1.2, 2)
+
+
+def weigh(report: Report, reader: Reader) -> None:
+    with reader.cold() as page:
+        found = pages_browser.weigh(page, f"{reader.url}/stores/{STORE}/keys/")
+        shift, slow = pages_browser.interact(page)
+    for kind, size in sorted(found.kinds.items()):
+        report.figure(f"first visit: {kind}", size / KB, "KB", 60 if kind == "script" else None)
+    report.figure(f"first visit: all {found.requests} requests", found.total / KB, "KB", 150)
+    for name, asked, answered, arrived in found.way:
+        print(f"    {name:56} asked {asked:6.1f}, first byte {answered:6.1f}, last {arrived:6.1f} ms")
+    report.figure("layout shift", shift, "", 0, 4)
+    report.figure("interaction, slowest", slow, at_most=100, places=0)
+
+
+def database(report: Report, made: Measured, pages: int) -> None:
+    took = sorted(made.database_part(pages))
+    report.figure("database part of a page, median", median(took), places=2)
+    report.figure("database part of a page, p95", took[int(len(took) * 0.95)], at_most=2, places=2)
+
+
+def redis_views(report: Report, reader: Reader, made: Measured) -> None:
+    """Commands and round trips of each view: the fewest of five, as the page of somebody else may fall in between."""
+    link, store = Link(reader), made.store
+    assert isinstance(store, RedisKeys)
+    base = f"/stores/{STORE}/keys/"
+    key = re.search(r'class="kv-subject[^"]*" href="([^"]+)"', link.get(base)[1])
+    views = {"all keys": base, "one class": f"{base}?class={CLASS}", "class and expiry": f"{base}?class={CLASS}&expiry=live"}
+    views |= {"one key": key[1]} if key else {}
+    for name, path in views.items():
+        spent = []
+        for _ in range(5):
+            before = store.spent()
+            link.get(path)
+            after = store.spent()
+            calls = sum(count - before.get(each, 0) for each, count in after.items() if each not in ("reads", "info", "client|setname"))
+            spent.append((after["reads"] - before["reads"] - 1, calls))
+        report.figure(f"{name}: round trips", min(trips for trips, _ in spent), "", 5, 0)
+        report.figure(f"{name}: commands", min(calls for _, calls in spent), "", 300, 0)
+
+
+def empty_class(report: Report, reader: Reader, made: Measured) -> None:
+    """A class of which the last count knows no key, on a store that has to be searched to its end."""
+    link, path = Link(reader), f"/stores/{STORE}/keys/?class={EMPTY}"
+    took = [link.get(path)[0] for _ in range(11)][1:]
+    paints = []
     for _ in range(5):
-        before = made.commands()
-        context.request.get(f"{made.url}/stores/{STORE}/keys/")
-        after = made.commands()
-        spent = {name: calls - before.get(name, 0) for name, calls in after.items() if calls > before.get(name, 0) and name != "info"}
-        if not fewest or sum(spent.values()) < sum(fewest.values()):
-            fewest = spent
-    context.close()
-    print(f"commands         {sum(fewest.values()):8,}: {', '.join(f'{name} {calls}' for name, calls in sorted(fewest.items()))}")
+        with reader.cold() as page:
+            paints.append(pages_browser.first_paint(page, reader.url + path))
+            began = time.perf_counter()
+            page.get_by_text("The store was searched to its end").wait_for(timeout=120_000)
+            searched = (time.perf_counter() - began) * 1000
+    report.figure("empty class: answer, median", median(took), at_most=50)
+    report.figure("empty class: first paint, median", median(paints), at_most=300)
+    report.figure("empty class: searched to its end", searched, places=0)
 
 
-def line(name: str, times: list[float]) -> None:
-    print(f"{name:16} {statistics.median(times):8.1f} median, {max(times):.1f} worst of {len(times)} ms")
+@contextmanager
+def get_beside(report: Report, made: Measured) -> Iterator[None]:
+    """Another process that asks the store's Redis for a key every millisecond meanwhile."""
+    if not isinstance(made.store, RedisKeys):
+        yield
+        return
+    argv = [sys.executable, "-m", "benchmarks.redis_census", "--probe", str(made.store.server.socket)]
+    probe = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert probe.stdout is not None
+    probe.stdout.readline()
+    yield
+    felt: dict[str, Any] = json.loads(probe.communicate("", timeout=60)[0])
+    report.figure("p99 of a GET beside the walk", felt["GET p99"], at_most=1.5, places=2)
 
 
-def main() -> None:
+def measure(report: Report, browser: Browser, made: Measured, options: argparse.Namespace) -> None:
+    reader = Reader(browser, made.url)
+    reader.sign_in()
+    with get_beside(report, made):
+        last = walk(report, reader, made, options.walk)
+    visits(report, reader, last, options.repeat)
+    weigh(report, reader)
+    if isinstance(made.store, RedisKeys):
+        redis_views(report, reader, made)
+        empty_class(report, reader, made)
+    database(report, made, options.walk)
+    report.figure("foreign hosts", len(reader.foreign), "", 0, 0)
+    report.figure("errors and warnings in the console", len(reader.complaints), "", 0, 0)
+    for complaint in sorted(set(reader.complaints)):
+        print(f"    {complaint}")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--engine", choices=("sqlite", "redis"), default="sqlite")
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="sqlite")
     parser.add_argument("--rows", type=int, default=1_000_000, help="keys of the store")
     parser.add_argument("--repeat", type=int, default=10, help="cold visits")
-    parser.add_argument("--walk", type=int, default=1000, help="pages that are walked through")
+    parser.add_argument("--walk", type=int, default=1000, help="pages that are walked through, 120 at least")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the filled store of SQLite or Redis for the next run")
     options = parser.parse_args()
-    with measured(options.engine, options.rows) as made, sync_playwright() as playwright:
+    report = Report()
+    with measured(options.engine, options.rows, options.keep) as made, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         print(f"{options.engine}, {options.rows:,} keys, Chromium {browser.version}, {os.cpu_count()} cores")
-        cookies = signed_in(browser, made.url)
-        address = f"{made.url}/stores/{STORE}/keys/"
-        lists, classes = [], []
-        for _ in range(options.repeat + 1):
-            with cold(browser, cookies) as page:
-                lists.append(first_list(page, address))
-                classes.append(one_class(page))
-        line("first list", lists[1:])
-        line("one class", classes[1:])
-        weigh(browser, cookies, address)
-        if made.server:
-            count_commands(browser, cookies, made)
-        walk(browser, cookies, made, options.walk)
+        measure(report, browser, made, options)
         browser.close()
+    return 1 if report.missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -31,12 +31,13 @@
 
   // Lists: shift selects a range, the head selects the page, the bar says how many.
   let last = null;
+  const grouped = (number) => number < 1000 ? String(number) : number.toLocaleString(root.lang); // the first one of those takes long
   const picks = (list) => all("input[data-kv-pick]", list);
   const tell = (list) => {
     const boxes = picks(list);
     const picked = boxes.filter((box) => box.checked);
     boxes.forEach((box) => box.closest("tr")?.classList.toggle("is-picked", box.checked));
-    all("[data-kv-picked]", list).forEach((out) => { out.textContent = out.dataset.kvPicked.replace("#", picked.length.toLocaleString(root.lang)); });
+    all("[data-kv-picked]", list).forEach((out) => { out.textContent = out.dataset.kvPicked.replace("#", grouped(picked.length)); });
     const head = list.querySelector("input[data-kv-pick-all]");
     if (head) {
       head.hidden = false;
@@ -93,7 +94,7 @@
       const left = Math.max(0, Math.round(timer.dataset.kvUntil - now));
       const days = Math.floor(left / 86400);
       const clock = `${two(Math.floor(left / 3600) % 24)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
-      timer.textContent = days ? `${days.toLocaleString(root.lang)} ${signs[0]} ${clock}` : clock;
+      timer.textContent = days ? `${grouped(days)} ${signs[0]} ${clock}` : clock;
     });
     all("[data-kv-ago]").forEach((time) => {
       const delta = time.dataset.kvAgo - now;
@@ -158,7 +159,7 @@
     all("[data-kv-noscript]", within).forEach((button) => { button.hidden = true; });
     all("[data-kv-copy]", within).forEach((button) => { button.hidden = !navigator.clipboard; });
   };
-  document.addEventListener("htmx:load", (event) => enhance(event.detail.elt));
+  document.addEventListener("htmx:load", (event) => { if (event.detail.elt !== document.body) enhance(event.detail.elt); });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-kv-copy]");
     if (!button) return;
@@ -167,6 +168,5 @@
       if (label) label.textContent = said.kvDone;
     });
   });
-  document.addEventListener("DOMContentLoaded", () => enhance(document));
-  if (document.readyState !== "loading") enhance(document);
+  enhance(document); // this script is deferred: the document is there
 })();

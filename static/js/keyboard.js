@@ -5,18 +5,19 @@
   const find = document.getElementById("find");
   const all = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility());
   const on = () => localStorage.getItem("kv_keys") !== "off";
-  const open = () => { if (dialog && !dialog.open) dialog.showModal(); };
+  const box = dialog?.querySelector("[data-kv-keys-on]");
+  const open = () => {
+    if (!dialog || dialog.open) return;
+    if (box) box.checked = on(); // asked when it is shown: what a browser keeps is slow to come the first time
+    dialog.showModal();
+  };
 
   document.querySelectorAll("[data-kv-keys]").forEach((button) => { button.hidden = !dialog; });
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-kv-keys]")) open();
     if (event.target === dialog) dialog.close();
   });
-  const box = dialog?.querySelector("[data-kv-keys-on]");
-  if (box) {
-    box.checked = on();
-    box.addEventListener("change", () => localStorage.setItem("kv_keys", box.checked ? "on" : "off"));
-  }
+  box?.addEventListener("change", () => localStorage.setItem("kv_keys", box.checked ? "on" : "off"));
 
   // Lines of a list: the link of each is what has the focus.
   const line = (step) => {

@@ -51,7 +51,7 @@ def keys(request: HttpRequest, store: Store) -> HttpResponse:
     if form.errors:
         return show(request, TEMPLATE, context, fragment="list", status=400)
     try:
-        found = list_keys(store, wanted, form.cleaned_data["cursor"], PAGE_SIZE, BUDGET_SECONDS)
+        found = list_keys(store, wanted, form.cleaned_data["cursor"], PAGE_SIZE, BUDGET_SECONDS, census=census)
     except (StoreUnavailable, StoreRefused, NotSupported) as error:
         return show(request, TEMPLATE, context | {"error": error}, fragment="list", status=error.status)
     return show(request, TEMPLATE, context | paging(request, store, form, found), fragment="list")

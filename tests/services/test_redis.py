@@ -203,7 +203,7 @@ def test_a_rare_class_is_answered_by_the_census_while_the_search_goes_on(
             pipe.set(b"filler-%d" % number, b"x")
         pipe.execute()
     census.count(store, actor)
-    monkeypatch.setattr("stores.services.browse.RARE_SECONDS", 0.0)
+    monkeypatch.setattr("stores.services.browse.EMPTY_SECONDS", 0.0)
     monkeypatch.setattr("stores.backends.redis_pages.STEP_KEYS", 5_000)
     wanted = KeyFilter(class_slug="token-revision")
     page = list_keys(store, wanted)

@@ -51,7 +51,7 @@ def test_a_list_on_redis_costs_few_commands_and_round_trips(
 
     monkeypatch.setattr(connection, "send_packed_command", counted)
     page = client.get(address)
-    assert page.content.count(b'class="kv-subject"') >= 100
+    assert page.content.count(b'class="kv-subject') >= 100
     assert 1 <= trips["sent"] <= ROUND_TRIPS, trips
     assert 100 <= trips["commands"] <= COMMANDS, trips
 
