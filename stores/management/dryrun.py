@@ -19,7 +19,7 @@ def show(command: KvCommand, shown: Preview, pace: Pace) -> None:
     command.line(promises(shown, pace))
 
 
-def promises(shown: Preview, pace: Pace) -> str:
+def promises(shown: Preview | ImportPreview, pace: Pace) -> str:
     """ "About 12 s at normal pace. Undo covers the first 1200 keys: the trash has no more room." """
     seconds = max(1.0, shown.seconds[pace])
     known = "" if shown.measured else ", guessed"

@@ -23,7 +23,7 @@ SAMPLES: Final = 20
 VALID_SECONDS: Final = 3600
 """A dry run that is older has to be made again."""
 _SALT: Final = "stores.bulk"
-_GUESS_MS: Final[Mapping[Do, float]] = {Do.DELETE: 0.1, Do.EXPIRY: 0.15, Do.COPY: 0.2, Do.MOVE: 0.3}
+_GUESS_MS: Final[Mapping[Do, float]] = {Do.DELETE: 0.1, Do.EXPIRY: 0.15, Do.COPY: 0.2, Do.MOVE: 0.3, Do.IMPORT: 0.15}
 """Milliseconds a key where no run of this kind has been done on the store yet."""
 PAUSES: Final[Mapping[Pace, float]] = {Pace.GENTLE: 1.3, Pace.NORMAL: 1.0, Pace.FAST: 1.0}
 """How much longer a run takes because of its pauses; smaller chunks come on top."""
@@ -102,7 +102,7 @@ def preview(store: Store, change: Change, budget_seconds: float | None = 2.0) ->
     found = look(store, change, budget_seconds)
     covered = cover(found.keys, 0 if change.do is Do.COPY else found.bytes) if change.undo else None
     sealed = {"store": store.id, "params": change.params(), "keys": found.keys, "exact": found.exact, "bytes": found.bytes}
-    seconds, measured = _estimate(store, change, found)
+    seconds, measured = estimate(store, change.do, found.keys, found.seconds)
     return Preview(change, found, covered, seconds, measured, signing.dumps(sealed, salt=_SALT, compress=True))
 
 
@@ -122,13 +122,13 @@ def confirmed(store: Store, token: str, typed: str) -> Confirmed:
     return Confirmed(Change.from_params(sealed["params"]), sealed["keys"], sealed["exact"], sealed["bytes"])
 
 
-def _estimate(store: Store, change: Change, found: Found) -> tuple[dict[Pace, float], bool]:
-    """Seconds by pace: from the last run of this kind here, else from the reading and a guess of the writing."""
-    past = Run.objects.filter(store=store, action=RunAction.BULK, state=RunState.DONE, params__do=change.do.value, seconds__gt=0.5).first()
+def estimate(store: Store, do: Do, keys: int, reading: float) -> tuple[dict[Pace, float], bool]:
+    """Seconds by pace, and whether they are from the last run of this kind here, or from the reading and a guess of the writing."""
+    past = Run.objects.filter(store=store, action=RunAction.BULK, state=RunState.DONE, params__do=do.value, seconds__gt=0.5).first()
     if past is not None and (done := past.params.get("record", {}).get("done", 0)):
-        base = found.keys * past.seconds / done / PAUSES[Pace(past.pace)]
+        base = keys * past.seconds / done / PAUSES[Pace(past.pace)]
         return {pace: base * factor for pace, factor in PAUSES.items()}, True
-    base = found.seconds + found.keys * _GUESS_MS[change.do] / 1000
+    base = reading + keys * _GUESS_MS[do] / 1000
     return {pace: base * factor for pace, factor in PAUSES.items()}, False
 
 

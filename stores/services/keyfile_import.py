@@ -7,7 +7,7 @@ such. Rows that have expired are skipped. What is overwritten goes to the trash,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -21,10 +21,10 @@ from stores.services import access, runs
 from stores.services.actor import Actor
 from stores.services.bulk_change import Change, Clash, Do
 from stores.services.bulk_copy import converted, same_content
-from stores.services.bulk_preview import Spread
+from stores.services.bulk_preview import Spread, estimate
 from stores.services.filters import KeyFilter
 from stores.services.keyfile_lines import FORMATS, Format, Line, Wrong, format_of, lines
-from stores.services.keyfile_spool import accept, open_file
+from stores.services.keyfile_spool import accept, open_file, size_of
 from stores.services.permissions import Permission, allows, require
 from stores.services.rows import Row, settle
 from stores.services.trash_room import Cover, cover
@@ -88,6 +88,10 @@ class Preview:
     options: Options
     found: Found
     cover: Cover | None
+    seconds: Mapping[Pace, float]
+    """How long it would take; of a file that was not read to its end by the share that was."""
+    measured: bool
+    """The times are from an earlier import into this store."""
     token: str
 
     @property
@@ -122,11 +126,14 @@ def preview(actor: Actor, store: Store, upload: str, options: Options, budget_se
     with open_file(upload) as file, access.open_for_write(store) as backend:
         format = options.format or format_of(file)
         at = Writing(actor, store, backend)
+        began = time.monotonic()
         found = _look(at, lines(file, format, options.at), options, allows(actor, Permission.REVEAL, store), deadline)
+        share = 1.0 if found.exact else max(0.001, file.tell() / max(1, size_of(upload)))
+    seconds, measured = estimate(store, Do.IMPORT, round(found.rows / share), (time.monotonic() - began) / share)
     chosen = Options(options.clash, options.wrong, options.undo, format, options.at)
     covered = cover(found.rows, found.bytes if options.clash is Clash.OVERWRITE else 0) if options.undo else None
     sealed = {"store": store.id, "upload": upload, **_plain(chosen), "rows": found.rows, "exact": found.exact, "bytes": found.bytes}
-    return Preview(format, chosen, found, covered, signing.dumps(sealed, salt=_SALT, compress=True))
+    return Preview(format, chosen, found, covered, seconds, measured, signing.dumps(sealed, salt=_SALT, compress=True))
 
 
 def confirmed(store: Store, token: str, typed: str) -> Confirmed:

@@ -12,7 +12,8 @@ from typing import Any, Final
 from django.core.management.base import CommandParser
 
 from stores.management.base import DONE, REFUSED, USAGE, Error, KvCommand, confirm
-from stores.management.dryrun import undo_words
+from stores.management.commands.keys import words
+from stores.management.dryrun import promises
 from stores.management.progress import progress
 from stores.models import RunState
 from stores.registry import find_store
@@ -39,8 +40,8 @@ Fields of a row, by name in JSON or in the first line of a CSV: key_hex or key; 
 lock); expires_at (Unix seconds, nothing for never) or expires ("2 days", "2030-01-31 18:00", "never").
 
 With --json: the receipt of the run, as of `copy`, with "left_out"; with --dry-run {"store", "dry_run", "format", "rows", "new",
-"clashes", "same", "expired", "left_out", "impossible", "wrong", "bytes", "problems": [{"line", "field", "message"}]}. Exit code 1 when
-lines are wrong or keys could not be written."""
+"clashes", "same", "expired", "left_out", "impossible", "wrong", "bytes", "seconds", "problems": [{"line", "field", "message"}]}. Exit code 1
+when lines are wrong or keys could not be written."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("store", metavar="STORE", help="the store to write; '' is the default lookup store")
@@ -69,7 +70,7 @@ lines are wrong or keys could not be written."""
             if options["dry_run"] or shown.blocked:
                 return self._told(store.id, shown, options)
             found = shown.found
-            confirm(f"Write {found.rows} keys into store {store.id}? {undo_words(shown)}", options["yes"])
+            confirm(f"Write {found.rows} keys into store {store.id}? {promises(shown, Pace(options['pace']))}", options["yes"])
             wanted = keyfile_import.confirmed(store, shown.token, str(found.rows))
             stack.pop_all()
         shown_as = None if options["json"] else progress(self.stderr)
@@ -90,13 +91,17 @@ lines are wrong or keys could not be written."""
         return DONE if run.state == RunState.DONE and not receipt["kept"] + receipt["failed"] else REFUSED
 
     def _told(self, store_id: str, shown: Preview, options: dict[str, Any]) -> int:
-        found = shown.found
+        found, pace = shown.found, Pace(options["pace"])
         problems = [{"line": each.line, "field": each.field, "message": each.message} for each in found.problems]
         names = ("rows", "new", "clashes", "same", "expired", "left_out", "impossible", "wrong", "bytes")
         if options["json"]:
             counts = {name: getattr(found, name) for name in names}
-            self.json({"store": store_id, "dry_run": True, "format": shown.format, **counts, "problems": problems})
+            seconds = round(shown.seconds[pace], 3)
+            self.json({"store": store_id, "dry_run": True, "format": shown.format, **counts, "seconds": seconds, "problems": problems})
         else:
+            for row in found.samples:
+                self.line(words(row))
+            self.line(promises(shown, pace))
             self.line(f"{found.rows} keys would be written, {found.new} of them new; {found.same} are there already.")
             self.line(f"{found.clashes} are there with another content, {found.expired} have expired, {found.left_out} are left out.")
         for each in found.problems:
