@@ -40,8 +40,8 @@ Fields of a row, by name in JSON or in the first line of a CSV: key_hex or key; 
 lock); expires_at (Unix seconds, nothing for never) or expires ("2 days", "2030-01-31 18:00", "never").
 
 With --json: the receipt of the run, as of `copy`, with "left_out"; with --dry-run {"store", "dry_run", "format", "rows", "new",
-"clashes", "same", "expired", "left_out", "impossible", "wrong", "bytes", "seconds", "problems": [{"line", "field", "message"}]}. Exit code 1
-when lines are wrong or keys could not be written."""
+"clashes", "same", "expired", "left_out", "impossible", "wrong", "bytes", "seconds", "problems": [{"line", "field", "message"}]}. Exit
+code 1 when lines are wrong or keys could not be written."""
 
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument("store", metavar="STORE", help="the store to write; '' is the default lookup store")
