@@ -152,6 +152,9 @@ MFA_FORMS = {
     "reauthenticate": "stores.forms.account.ConfirmCodeForm",
     "activate_totp": "stores.forms.account.AppForm",
     "add_webauthn": "stores.forms.account.PasskeyForm",
+    "login_webauthn": "stores.forms.account.PasskeySignInForm",
+    "authenticate_webauthn": "stores.forms.account.PasskeyCodeForm",
+    "reauthenticate_webauthn": "stores.forms.account.ConfirmPasskeyForm",
     "edit_webauthn": "stores.forms.account.PasskeyNameForm",
 }
 ACCOUNT_LOGIN_TIMEOUT = 600

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, Final
 
 from allauth.account.forms import ChangePasswordForm, LoginForm, ReauthenticateForm
+from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp.forms import ActivateTOTPForm
-from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm
+from allauth.mfa.webauthn.forms import AddWebAuthnForm, EditWebAuthnForm, LoginWebAuthnForm
+from cryptography.exceptions import InvalidSignature
 from django import forms
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from stores.forms.base import StyledForm, style
@@ -89,8 +93,77 @@ class AppForm(ActivateTOTPForm):  # type: ignore[misc]
         _code(self.fields["code"])
 
 
+ODD_CREDENTIAL: Final = (
+    ArithmeticError, AttributeError, InvalidSignature, LookupError, RecursionError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What the libraries raise for an answer that no browser has made."""
+LONGEST_CREDENTIAL: Final = 64_000
+
+
+def _no_credential() -> ValidationError:
+    error: ValidationError = get_adapter().validation_error("incorrect_code")
+    return error
+
+
+class CredentialField(forms.JSONField):
+    """What the browser's part of a passkey answered: a JSON object, of which Django's own field lets more through and less be said."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) > LONGEST_CREDENTIAL:
+            raise _no_credential()
+        try:
+            found = super().to_python(value)
+        except ODD_CREDENTIAL:  # numbers of thousands of digits, deep nesting
+            raise _no_credential() from None
+        if found is not None and not isinstance(found, dict):
+            raise _no_credential()
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """An answer is good for one time: it is not written into the page again."""
+        return initial
+
+
+class PasskeySignInForm(LoginWebAuthnForm):  # type: ignore[misc]
+    """Signing in with a passkey alone."""
+
+    credential = CredentialField(widget=forms.HiddenInput)
+
+    def clean_credential(self) -> Any:
+        try:
+            return super().clean_credential()
+        except ODD_CREDENTIAL:
+            raise _no_credential() from None
+
+
+class PasskeyCodeForm(PasskeySignInForm):
+    """A passkey or security key after the password."""
+
+    passwordless = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        user = kwargs.pop("user")
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+
+class ConfirmPasskeyForm(PasskeyCodeForm):
+    """A passkey or security key in the place of the password."""
+
+    reauthenticated = True
+
+
 class PasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
     """A new passkey: its name, and whether it replaces the password."""
+
+    credential = CredentialField(widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except ODD_CREDENTIAL:
+            raise _no_credential() from None
+        return cleaned
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, label_suffix="", **kwargs)

@@ -95,5 +95,6 @@ def open_for_write(store: Store) -> Iterator[Backend]:
     """The open store, after the checks that a write needs. Raises ReadOnly, NotSupported, and what opening raises."""
     require_writable(store)
     with opened(store) as backend:
-        require(store, backend, "writes")
+        if reason := lacks(store, backend.capabilities, "writes"):
+            raise ReadOnly(reason)
         yield backend
