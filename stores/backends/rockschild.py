@@ -38,7 +38,8 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
         LocalDatabase.let_go,
         LocalDatabase.change,
         LocalDatabase.purge_step,
-        LocalDatabase.compact,
+        LocalDatabase.compact_begin,
+        LocalDatabase.compacted,
     )
 }
 """Everything that may be asked, by name."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +34,7 @@ from stores.backends.merging import (
     stored,
 )
 from stores.backends.packs import Numbers, Pack
-from stores.backends.tidying import disk_free, guess, watched
+from stores.backends.tidying import LOOK_SECONDS, disk_free, guess
 from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
 from stores.codecs.sqltables import COUNTERS, OLD_COUNTERS, VALUES, guess_version, tables_of
@@ -67,7 +66,6 @@ from stores.types import (
 ROWS_OF_STEP: Final = {Pace.GENTLE: 1000, Pace.NORMAL: 5000, Pace.FAST: 10_000}
 """Rows of `m` that one step of a purge looks at."""
 COMPACT: Final = "compact"
-COMPACT_SECONDS: Final = 6 * 3600.0
 KEYS_AT_ONCE: Final = 500
 """Keys changed by one batch."""
 SAMPLE: Final = 50
@@ -108,7 +106,7 @@ class RocksDBBackend(DataStoreBackend):
             help="Threads that Stalwart gives to the database.",
         ),
     )
-    ADVICE = "Run kvadmin on the mail server's machine, as the mail server's user. Editing and purging need the server stopped."
+    ADVICE = say("Run kvadmin on the mail server's machine, as the mail server's user. Editing and purging need the server stopped.")
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
         super().__init__(settings, version=version, clock=clock)
@@ -173,9 +171,15 @@ class RocksDBBackend(DataStoreBackend):
         self.tidy_way(way)
         for done, numbers in enumerate((False, True)):
             yield TidyStep(done / 2)
-            work = partial(self._altering, "compact", numbers, seconds=COMPACT_SECONDS)
-            for _ in watched(work, lambda: None):
-                yield TidyStep(done / 2)
+            self._altering("compact_begin", numbers)
+            try:
+                while not self._altering("compacted"):
+                    yield TidyStep(done / 2)
+                    time.sleep(LOOK_SECONDS)
+            except GeneratorExit:
+                while not self._altering("compacted"):
+                    time.sleep(LOOK_SECONDS)
+                raise
         yield TidyStep(1.0)
 
     def _newest(self) -> bool:

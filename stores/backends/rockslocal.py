@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
@@ -53,6 +54,8 @@ class LocalDatabase:
         self._claim = -1
         self._walks: dict[int, _Census] = {}
         self._numbers = count(1)
+        self._aside = ThreadPoolExecutor(1, "compaction")
+        self._compaction: Future[None] | None = None
 
     def close(self) -> None:
         """Give up everything that is open."""
@@ -118,6 +121,8 @@ class LocalDatabase:
     def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         try:
+            if self._compaction is not None:
+                wait([self._compaction])
             if writer is not None:
                 writer.close()
         finally:
@@ -242,10 +247,28 @@ class LocalDatabase:
         removed = len(found.values), len(found.markers)
         return found.scanned, found.last, *removed, bare, found.corrupt, found.corrupt_keys, found.bytes, numbers, done, expected
 
-    def compact(self, numbers: bool) -> None:
-        """Drop the removed rows of a table for good: all of its files are written anew. About 60 MB a second."""
-        with self._held() as writer, translated(self.path):
-            (writer.tables.numbers if numbers else writer.tables.values).compact_range(None, None)
+    def compact_begin(self, numbers: bool) -> None:
+        """Begin to drop the removed rows of a table for good: all of its files are written anew, about 60 MB a second.
+
+        The engine does it beside everything else that is asked; it is waited for before the database is closed.
+        """
+        with self._held() as writer:
+            table = writer.tables.numbers if numbers else writer.tables.values
+            self._compaction = self._aside.submit(self._compact, table)
+
+    def _compact(self, table: Rdict) -> None:
+        with translated(self.path):
+            table.compact_range(None, None)
+
+    def compacted(self) -> bool:
+        """Whether that has ended. Raises what stopped it."""
+        if self._compaction is None:
+            raise StoreUnavailable(say("The process that compacted %(path)s has ended.", path=self.path), say("Start it again."))
+        if not self._compaction.done():
+            return False
+        compaction, self._compaction = self._compaction, None
+        compaction.result()
+        return True
 
 
 class _Census:
@@ -331,5 +354,7 @@ def _claim(path: Path) -> int:
         if descriptor is not None:
             return descriptor
         if time.monotonic() > until:
-            raise Busy(say("Another purge or edit of this database is under way."), say("Wait until it is done, then try again."))
+            raise Busy(
+                say("Another purge, edit or compaction of this database is under way."), say("Wait until it is done, then try again.")
+            )
         time.sleep(0.02)

@@ -280,3 +280,65 @@ def test_many_threads_share_one_process(path: Path) -> None:
         thread.join()
     with backend(path) as store:
         assert store.counter_get(b"c") == 40
+
+
+class Compacting:
+    """A table whose compaction lasts until it is told how to end."""
+
+    def __init__(self, table: Rdict) -> None:
+        self.table, self.ends, self.fault = table, threading.Event(), ""
+
+    def compact_range(self, begin: None, end: None) -> None:
+        assert self.ends.wait(20)
+        if self.fault:
+            raise Exception(self.fault)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.table, name)
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_everything_else_is_answered_while_a_table_is_compacted(path: Path) -> None:
+    with closing(LocalDatabase(path, "0.11")) as store:
+        store.hold(1)
+        writer = store._writer
+        assert writer is not None
+        values: Any = Compacting(writer.tables.values)
+        writer.tables.values = values
+        store.compact_begin(False)
+        assert not store.compacted()
+        assert store.rows([b"row"], True) == [(value_row(b"v", None), None)]
+        assert store.change([(b"new", None, None, value_row(b"n", None), None)])
+        assert store.count(b"", None, 10, True) == 2
+        values.ends.set()
+        until(store.compacted)
+        with pytest.raises(StoreUnavailable):
+            store.compacted()
+        values.fault = "IO error: No space left on device"
+        store.compact_begin(False)
+        with pytest.raises(StoreUnavailable, match="full"):
+            until(store.compacted)
+
+
+def test_closing_waits_for_a_compaction(path: Path) -> None:
+    with closing(LocalDatabase(path, "0.11")) as store:
+        store.hold(1)
+        writer = store._writer
+        assert writer is not None
+        values: Any = Compacting(writer.tables.values)
+        writer.tables.values = values
+        store.compact_begin(False)
+        closing_it = threading.Thread(target=store.let_go, args=[1])
+        closing_it.start()
+        closing_it.join(0.05)
+        assert closing_it.is_alive()
+        values.ends.set()
+        closing_it.join(20)
+        assert not closing_it.is_alive()
+    assert read_rows(path)
