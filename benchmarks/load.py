@@ -1,24 +1,20 @@
 """Administrators browsing a running kvadmin while a purge, a census and a bulk run go on; and everything killed under that load.
 
     python -m benchmarks.load [--admins 50] [--seconds 60] [--think 5] [--rows 200000]
-    python -m benchmarks.load --faults
+    python -m benchmarks.load --faults [--database postgresql]
 
 Starts `up` in a folder of its own, with three SQLite stores, a Valkey and as many signed-in administrators, each of whom opens a
-page, waits and opens the next one. Prints p50, p95 and p99 in milliseconds and the errors of each route. With --faults the web
-worker, worker, beat, broker and store are killed and the database is locked, one after another, under the same load: how long
-pages failed, what /readyz and the overview said, and whether all runs came to their ends with nothing lost.
+page, waits and opens the next one. Prints p50, p95 and p99 in milliseconds and the errors of each route, and who had the processor.
+With --faults web worker, web, worker, beat, broker and store are killed and the database is locked (PostgreSQL: killed), one after
+another, under the same load: how long pages failed, what /readyz and the overview said, and whether nothing was lost.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import html
 import http.client
 import json
 import os
-import random
-import re
 import shutil
 import signal
 import subprocess
@@ -26,189 +22,37 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from benchmarks.load_crowd import Crowd
 from tests.running_up import RunningUp, clean_environment
 
+if TYPE_CHECKING:
+    from tests.servers.postgresql import PostgreSQLServer
+
 ROOT: Final = Path(__file__).resolve().parent.parent
-PAGES: Final = (
-    ("overview", "/", 4),
-    ("store", "/stores/purged/", 3),
-    ("keys", "/stores/counted/keys/", 4),
-    ("keys of a class", "/stores/changed/keys/?class=rate-auth", 3),
-    ("keys on Valkey", "/stores/cache/keys/", 3),
-    ("key", "", 4),
-    ("purge", "/stores/purged/purge/", 2),
-    ("growth", "/stores/counted/growth/", 1),
-    ("runs", "/runs/", 2),
-    ("run", "", 2),
-    ("audit", "/audit/", 2),
-    ("trash", "/trash/", 1),
-    ("find", "/find/?q=203.0.113.7", 1),
-    ("settings", "/settings/", 1),
-    ("limited", "/limited/", 1),
-)
-"""Name, address, how often it is opened among all. Keys and runs are those that other pages link to."""
-
-
-PART: Final = ", filled in"
-"""Ends the name of parts that a page loads by itself once it is there: asked for as a browser does, and reported apart."""
-FILLED_IN: Final = re.compile(rb'hx-get="([^"]+)" hx-trigger="load(?: delay:([0-9]+)ms)?')
-MOST_PARTS: Final = 5
-"""So many parts in a row; then the reader goes on to another page."""
-
-
-@dataclass(slots=True)
-class Timing:
-    """Milliseconds and failures of one route."""
-
-    took: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def at(self, share: float) -> float:
-        ordered = sorted(self.took)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
-
-
-class Reader:
-    """One browser: a connection that stays, what it accepts, the cookie of its session."""
-
-    def __init__(self, host: str, port: int, cookie: str) -> None:
-        self.host, self.port = host, port
-        self.headers = {"Cookie": cookie, "Accept-Encoding": "gzip"}
-        self.link: http.client.HTTPConnection | None = None
-
-    def get(self, path: str, part: bool = False) -> tuple[float, str, bytes]:
-        """Milliseconds until the last byte, what went wrong (empty: nothing), the page; `part`: as htmx asks for a part of one.
-
-        A connection that was kept and turns out to be closed is opened anew, once, as every browser does.
-        """
-        began, kept = time.perf_counter(), self.link is not None
-        try:
-            problem, body = self._ask(path, part)
-        except (http.client.RemoteDisconnected, ConnectionError) as error:
-            self._drop()
-            problem, body = type(error).__name__, b""
-            if kept:
-                return self.get(path, part)
-        except (OSError, http.client.HTTPException) as error:
-            self._drop()
-            problem, body = type(error).__name__, b""
-        return (time.perf_counter() - began) * 1000, problem, body
-
-    def _ask(self, path: str, part: bool) -> tuple[str, bytes]:
-        if self.link is None:
-            self.link = http.client.HTTPConnection(self.host, self.port, timeout=30)
-        self.link.request("GET", path, headers=self.headers | ({"HX-Request": "true"} if part else {}))
-        response = self.link.getresponse()
-        body = response.read()
-        if response.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        return "" if response.status == 200 else f"{response.status}", body
-
-    def _drop(self) -> None:
-        if self.link is not None:
-            self.link.close()
-        self.link = None
-
-
-class Crowd:
-    """Administrators, one thread each, until told to stop."""
-
-    def __init__(self, url: str, cookies: list[str], think: float) -> None:
-        self.place = urlsplit(url)
-        self.think = think
-        self.timings: dict[str, Timing] = defaultdict(Timing)
-        self.failed_at: list[float] = []
-        self.lock = threading.Lock()
-        self.stop = threading.Event()
-        self.links: dict[str, list[str]] = {"key": ["/stores/counted/keys/"], "run": ["/runs/"]}
-        self.threads = [threading.Thread(target=self._browse, args=(cookie, number), daemon=True) for number, cookie in enumerate(cookies)]
-
-    def __enter__(self) -> Crowd:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(30)
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        with self.lock:
-            self.timings.clear()
-            self.failed_at.clear()
-
-    def _browse(self, cookie: str, seed: int) -> None:
-        source = random.Random(seed)
-        reader = Reader(self.place.hostname or "", self.place.port or 80, cookie)
-        self.stop.wait(source.random() * self.think)
-        while not self.stop.is_set():
-            name, path, _ = source.choices(PAGES, [weight for *_, weight in PAGES])[0]
-            took, problem, body = reader.get(path or source.choice(self.links[name]))
-            self._note(name, took, problem, body)
-            for _ in range(MOST_PARTS):
-                part = FILLED_IN.search(body)
-                if part is None or self.stop.wait(int(part[2] or 0) / 1000):
-                    break
-                took, problem, body = reader.get(html.unescape(part[1].decode()), part=True)
-                self._note(f"{name}{PART}", took, problem, body)
-            self.stop.wait(self.think * source.uniform(0.5, 1.5))
-
-    def _note(self, name: str, took: float, problem: str, body: bytes) -> None:
-        with self.lock:
-            timing = self.timings[name]
-            timing.took.append(took)
-            if problem:
-                timing.errors.append(problem)
-                self.failed_at.append(time.monotonic())
-            elif name.startswith("keys"):
-                self._learn("key", re.findall(rb'href="(/stores/[^"/]+/key/[^"/]+/)"', body))
-            elif name == "runs":
-                self._learn("run", re.findall(rb'href="(/runs/[0-9a-f-]{36}/)"', body))
-
-    def _learn(self, kind: str, found: list[bytes]) -> None:
-        self.links[kind] = [link.decode() for link in found] or self.links[kind]
-
-    def report(self) -> int:
-        """Print a line for each route; answers the number of errors."""
-        errors = 0
-        everything, parts = Timing(), Timing()
-        print(f"{'route':24}{'pages':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'errors':>8}")
-        with self.lock:
-            for name, timing in sorted(self.timings.items()):
-                (parts if name.endswith(PART) else everything).took += timing.took
-                errors += len(timing.errors)
-                said = f"  {', '.join(sorted(set(timing.errors)))}" if timing.errors else ""
-                print(
-                    f"{name:24}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}{len(timing.errors):8}{said}"
-                )
-        for name, timing in (("all pages", everything), ("all that was filled in", parts)):
-            print(f"{name:24}{len(timing.took):7}{timing.at(0.5):8.0f}{timing.at(0.95):8.0f}{timing.at(0.99):8.0f}")
-        return errors
 
 
 class Installation:
     """A running `up` with its stores, accounts and background work."""
 
-    def __init__(self, folder: Path, rows: int) -> None:
+    def __init__(self, folder: Path, rows: int, database: str = "sqlite") -> None:
+        from tests.servers import postgresql
         from tests.servers.redis import RedisServer
 
         self.folder, self.rows = folder, rows
         self.valkey = RedisServer("valkey")
-        self.up = RunningUp(folder / "data", KVADMIN_ADMIN_PASSWORD="load and measure 1")
+        self.postgresql = postgresql.own_server() if database == "postgresql" else None
+        own = {"KVADMIN_DATABASE_URL": _url(self.postgresql)} if self.postgresql else {}
+        self.up = RunningUp(folder / "data", KVADMIN_ADMIN_PASSWORD="load and measure 1", **own)
         self.cookies: list[str] = []
         self._helper: subprocess.Popen[str] | None = None
         self._ordering = threading.Lock()
-        self.environment = clean_environment(KVADMIN_DATA_DIR=str(folder / "data"), DJANGO_SETTINGS_MODULE="kvadmin.settings")
+        self.environment = clean_environment(KVADMIN_DATA_DIR=str(folder / "data"), DJANGO_SETTINGS_MODULE="kvadmin.settings", **own)
 
     def prepare(self, admins: int) -> None:
         """Wait until it answers; fill the stores, sign everybody in."""
@@ -260,12 +104,20 @@ class Installation:
             self._helper.wait(60)
         self.up.end()
         self.valkey.stop()
+        if self.postgresql is not None:
+            self.postgresql.stop()
+
+
+def _url(server: PostgreSQLServer) -> str:
+    found = server.settings(server.create_database())
+    return f"postgresql://{found['user']}:{found['password']}@{found['host']}:{found['port']}/{found['database']}"
 
 
 @contextmanager
-def installation(rows: int, admins: int) -> Iterator[Installation]:
+def installation(rows: int, admins: int, database: str = "sqlite") -> Iterator[Installation]:
+    """A running kvadmin on its own SQLite file, or on a PostgreSQL of its own."""
     folder = Path(tempfile.mkdtemp(prefix="kvadmin-load-"))
-    made = Installation(folder, rows)
+    made = Installation(folder, rows, database)
     try:
         made.prepare(admins)
         yield made
@@ -326,10 +178,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--think", type=float, default=5.0, help="seconds between two pages of one administrator, on average")
     parser.add_argument("--rows", type=int, default=200_000, help="keys in each of the three SQLite stores")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite", help="where kvadmin keeps its own data")
     parser.add_argument("--faults", action="store_true", help="kill everything, one after another")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    with installation(options.rows, options.admins) as made, Crowd(made.url, made.cookies, options.think) as crowd:
+    with installation(options.rows, options.admins, options.database) as made, Crowd(made.url, made.cookies, options.think) as crowd:
         stop = threading.Event()
         busy = threading.Thread(target=keep_busy, args=(made, stop), daemon=True)
         busy.start()

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.load import Crowd, Installation
+    from benchmarks.load import Installation
+    from benchmarks.load_crowd import Crowd
 
 AWAY_SECONDS = 5.0
-"""How long the database stays locked and the store stays away."""
+"""How long the database and the store stay away."""
 LONGEST = 120.0
 
 
@@ -44,7 +45,15 @@ def _kill_web_worker(made: Installation) -> None:
     os.kill(children[0], signal.SIGKILL)
 
 
-def _lock_database(made: Installation) -> None:
+def _lose_database(made: Installation) -> None:
+    """PostgreSQL ends without a goodbye and recovers; a SQLite file has no server, and is locked."""
+    if made.postgresql is not None:
+        assert made.postgresql.child is not None
+        os.kill(made.postgresql.child.pid, signal.SIGQUIT)
+        made.postgresql.child.process.wait(30)
+        time.sleep(AWAY_SECONDS)
+        made.postgresql.start()
+        return
     with closing(sqlite3.connect(made.folder / "data" / "kvadmin.sqlite3", timeout=60, isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         time.sleep(AWAY_SECONDS)
@@ -63,7 +72,7 @@ FAULTS = (
     Fault("worker", _kill("worker")),
     Fault("beat", _kill("beat")),
     Fault("broker", _kill("broker")),
-    Fault("database", _lock_database),
+    Fault("database", _lose_database),
     Fault("store", _restart_store),
 )
 

@@ -7,12 +7,13 @@ import threading
 import pytest
 
 from benchmarks import load, load_faults
+from benchmarks.load_crowd import Crowd
 
 
 def test_what_is_killed_under_load_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(load_faults, "AWAY_SECONDS", 1.5)
     faults = [fault for fault in load_faults.FAULTS if fault.name in ("web worker", "broker", "database", "store")]
-    with load.installation(1000, 3) as made, load.Crowd(made.url, made.cookies, 0.3) as crowd:
+    with load.installation(1000, 3) as made, Crowd(made.url, made.cookies, 0.3) as crowd:
         stop = threading.Event()
         busy = threading.Thread(target=load.keep_busy, args=(made, stop), daemon=True)
         busy.start()
