@@ -120,6 +120,7 @@ class EntryOut(Schema):
 class SnippetOut(Schema):
     place: str
     line: str
+    language: Literal["expression", "sieve"]
 
 
 @router.get("/store-types", **does("read", list[TypeOut], "Types of stores and their settings"))

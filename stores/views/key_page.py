@@ -17,7 +17,7 @@ from stores.services import audit, lock_owner
 from stores.services.abilities import Abilities, abilities
 from stores.services.permissions import Permission, allows
 from stores.services.rows import Row
-from stores.services.snippets import of_key
+from stores.services.snippets import of_key, why_missing
 from stores.templatetags import words
 from stores.types import Kind
 from stores.views.common import actor_of
@@ -130,7 +130,8 @@ def key_context(request: HttpRequest, store: Store, row: Row, **bound: Any) -> d
         "editor": here,
         "class": keyclasses.CLASSES.get(row.decoded.slug or ""),
         "history": history(store, row),
-        "snippets": of_key(store.pk, row),
+        "snippets": (lines := of_key(store.pk, row)),
+        "no_snippet": why_missing(row, lines),
         "edits_value": not can.writes and bool(here) and (editable_value or here == "decoded"),
         "edits_number": not can.writes and row.entry.kind is Kind.COUNTER,
         "edits_expiry": not can.writes and not can.expiry and not row.entry.problem,
