@@ -133,16 +133,17 @@ def local(at: datetime | float) -> str:
     return moment.astimezone(timezone.get_default_timezone()).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def confirm(question: str, assume_yes: bool) -> None:
-    """Ask on the terminal. Without one the question cannot be asked: exit code 2, unless `--yes` was given."""
+def confirm(question: str, assume_yes: bool, count: int | None = None) -> None:
+    """Ask on the terminal: for a yes, or for the count of keys. Without one the question cannot be asked: exit code 2, unless `--yes` was
+    given."""
     if assume_yes:
         return
     if not sys.stdin.isatty():
         raise Error("This needs a confirmation: run it on a terminal or add --yes.", returncode=USAGE)
-    sys.stderr.write(f"{question} Type yes: ")
+    sys.stderr.write(f"{question} Type {'yes' if count is None else count}: ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if answer.strip().lower() not in ("y", "yes"):
+    answer = sys.stdin.readline().strip().lower()
+    if answer not in (("y", "yes") if count is None else (str(count), f"{count:,}")):
         raise Error("Nothing was done.", returncode=REFUSED)
 
 

@@ -98,6 +98,7 @@ def _tidy(lease: Lease, on_progress: Progress | None = None) -> None:
     store, run = lease.store, lease.run
     access.require_writable(store)
     with access.opened(store) as backend:
+        backend.watch(lease.look)
         before = backend.tidy_offer().size
         run.params = {**run.params, "before": run.params.get("before", before)}
         with closing(cast("Generator[TidyStep, None, None]", backend.tidy(run.params["way"]))) as steps:

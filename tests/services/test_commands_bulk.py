@@ -140,3 +140,19 @@ def test_runs_are_listed_steered_and_go_on(stores: tuple[Store, Store], actor: A
     assert str(started.pk) in ran("runs")[1]
     with pytest.raises(CommandError, match="no such run"):
         ran("run", "nonsense")
+
+
+def test_the_count_confirms_on_a_terminal(stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for typed, code in (("yes", 1), ("19", 1), ("", 1), ("20", 0)):
+        monkeypatch.setattr("sys.stdin", Terminal(f"{typed}\n"))
+        if code:
+            with pytest.raises(CommandError, match="Nothing was done"):
+                ran("delete", "mem", "--prefix", b"user:".hex())
+            assert len([key for key in everything(stores[0]) if key.startswith(b"user:")]) == 20
+        else:
+            assert "20 keys deleted" in ran("delete", "mem", "--prefix", b"user:".hex())[1]
+        assert "Type 20: " in capsys.readouterr().err

@@ -59,7 +59,7 @@ when a key was left for any reason but being there already."""
             return self._counted(store, target, shown, pace, options["json"])
         verb, found = "Move" if options["move"] else "Copy", shown.found
         promised = dryrun.promises(shown, pace)
-        confirm(f"{verb} {found.keys} keys of store {store.id} to {target.id}? {promised}", options["yes"])
+        confirm(f"{verb} {found.keys} keys of store {store.id} to {target.id}? {promised}", options["yes"], found.keys)
         wanted_as = Confirmed(change, found.keys, True, found.bytes)
         run = bulk.run_in_foreground(self.actor, store, wanted_as, pace, None if options["json"] else progress(self.stderr))
         receipt = receipt_of(run)

@@ -74,7 +74,7 @@ could not be deleted; "run" is the id for `restore --run`, null for keys by name
             self._report(options, store, matched=found.keys, size=found.bytes)
             return DONE
         size, promised = f"{found.bytes} bytes", dryrun.promises(shown, pace)
-        confirm(f"Delete {found.keys} keys ({size}) of store {store.id}? {promised}", options["yes"])
+        confirm(f"Delete {found.keys} keys ({size}) of store {store.id}? {promised}", options["yes"], found.keys)
         wanted_as = Confirmed(change, found.keys, True, found.bytes)
         run = bulk.run_in_foreground(self.actor, store, wanted_as, pace, None if options["json"] else progress(self.stderr))
         record = Record.of(run)

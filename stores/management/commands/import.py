@@ -70,7 +70,7 @@ code 1 when lines are wrong or keys could not be written."""
             if options["dry_run"] or shown.blocked:
                 return self._told(store.id, shown, options)
             found = shown.found
-            confirm(f"Write {found.rows} keys into store {store.id}? {promises(shown, Pace(options['pace']))}", options["yes"])
+            confirm(f"Write {found.rows} keys into store {store.id}? {promises(shown, Pace(options['pace']))}", options["yes"], found.rows)
             wanted = keyfile_import.confirmed(store, shown.token, str(found.rows))
             stack.pop_all()
         shown_as = None if options["json"] else progress(self.stderr)
