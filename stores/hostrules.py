@@ -72,6 +72,12 @@ def forbidden(address: str) -> str:
     return "" if not allowed or _within(parsed, allowed) else say("which is not among KVADMIN_STORE_NETWORKS")
 
 
+def is_never(address: str) -> bool:
+    """Whether an address is never reached, whatever is allowed: link-local ones, and those at which clouds hand out credentials."""
+    parsed = _plain(address)
+    return parsed is not None and (_within(parsed, NEVER) or parsed.is_multicast)
+
+
 def guard_sockets() -> None:
     """From now on no socket of this process connects to an address of NEVER, whatever a name or a server's answer leads to.
 

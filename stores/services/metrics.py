@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Subquery, Sum
 from django.utils import timezone
 from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -19,6 +19,8 @@ from stores.services.pulse import ask_all
 
 PREFIX: Final = "kvadmin_"
 _WAIT_SECONDS: Final = 1.0
+ENDS: Final = tuple(state.value for state in RunState if state.finished)
+"""How a purge ends; each is told, also when none has, so that an alert on failures has a figure to look at."""
 
 
 def text() -> bytes:
@@ -91,8 +93,14 @@ def _purges() -> Iterator[Metric]:
     """Purges: how many of which end are on record, and the last one that ended."""
     ended = Run.objects.filter(action=RunAction.PURGE, store__isnull=False).exclude(state__in=ACTIVE_STATES)
     runs = _gauge("purge_runs", "Purges on record (the last 500 of a store) by how they ended.", "store", "state")
-    for row in ended.order_by().values("store_id", "state").annotate(runs=Count("pk")):
-        runs.add_metric([row["store_id"], row["state"]], row["runs"])
+    spent = _gauge("purge_seconds", "Working time of the purges on record.", "store")
+    known: dict[str, dict[str, tuple[int, float]]] = {}
+    for row in ended.order_by().values("store_id", "state").annotate(runs=Count("pk"), spent=Sum("seconds")):
+        known.setdefault(row["store_id"], {})[row["state"]] = (row["runs"], row["spent"])
+    for store_id, states in known.items():
+        for state in ENDS:
+            runs.add_metric([store_id, state], states.get(state, (0, 0.0))[0])
+        spent.add_metric([store_id], sum(seconds for _, seconds in states.values()))
     at = _gauge("purge_last_timestamp_seconds", "When the last purge ended.", "store")
     good = _gauge("purge_last_success", "1 where the last purge was done to its end, 0 where it failed, was missed or cancelled.", "store")
     took = _gauge("purge_last_duration_seconds", "Working time of the last purge.", "store")
@@ -105,7 +113,7 @@ def _purges() -> Iterator[Metric]:
         took.add_metric(name, run.seconds)
         keys.add_metric(name, run.removed)
         longest.add_metric(name, run.longest_ms / 1000)
-    yield from (runs, at, good, took, keys, longest)
+    yield from (runs, spent, at, good, took, keys, longest)
 
 
 def _background() -> Iterator[Metric]:

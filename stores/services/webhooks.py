@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from stores.errors import BadConfig
+from stores.hostrules import is_never
 from stores.texts import say
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -68,6 +69,8 @@ def _resolve(host: str, port: int) -> tuple[str, int]:
     except (OSError, UnicodeError):
         raise NotDelivered(f"The name {host} is not known.") from None
     for *_, place in found:
+        if is_never(str(place[0])):
+            raise NotDelivered(f"{host} leads to {place[0]}, where no webhook may be.")
         address = ipaddress.ip_address(str(place[0]).partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None)
         if settings.KVADMIN_ALERT_PRIVATE_HOSTS or (mapped or address).is_global:

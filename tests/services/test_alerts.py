@@ -18,6 +18,7 @@ from stores.models.alert import AlertKind, AlertRule
 from stores.services import alerts, census, definitions, runs
 from stores.services.actor import Actor
 from stores.services.alert_checks import problem
+from tests.servers.smtp import MailSink
 from tests.services.conftest import plant
 from tests.services.test_history import counted
 
@@ -174,12 +175,16 @@ def test_webhooks_stay_out_of_private_networks_and_follow_no_redirect(
         alerts.send_test(actor, found)
     assert len(receiver.got) == 1
     settings.KVADMIN_ALERT_PRIVATE_HOSTS = False
-    for url in (receiver.url, "http://localhost:1/", "http://[::1]:1/", "http://[::ffff:10.0.0.1]/", "http://169.254.169.254/latest"):
+    for url in (receiver.url, "http://localhost:1/", "http://[::1]:1/", "http://[::ffff:10.0.0.1]/"):
         found.webhook = url
         with pytest.raises(NotSupported, match="private network"):
             alerts.send_test(actor, found)
     assert len(receiver.got) == 1
     settings.KVADMIN_ALERT_PRIVATE_HOSTS = True
+    for url in ("http://169.254.169.254/latest", "http://[fe80::1]/", "http://100.100.100.200/"):
+        found.webhook = url
+        with pytest.raises(NotSupported, match="no webhook may be"):
+            alerts.send_test(actor, found)
     found.webhook = "http://127.0.0.1:1/"
     with pytest.raises(NotSupported, match="ConnectionRefusedError"):
         alerts.send_test(actor, found)
@@ -193,6 +198,33 @@ def test_a_test_message_goes_both_ways(memory: Store, actor: Actor, receiver: Re
     settings.KVADMIN_EMAIL = False
     with pytest.raises(NotSupported, match="KVADMIN_EMAIL_URL"):
         alerts.send_test(actor, found)
+
+
+def test_mails_go_through_a_real_server(memory: Store, actor: Actor, settings: Settings) -> None:
+    sink = MailSink()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.DEFAULT_FROM_EMAIL = "127.0.0.1", sink.port, "kvadmin@example.org"
+    found = rule(actor, memory, "backlog", 0, emails="ana@example.org\nben@example.org")
+    counted(memory, NOW, expired=3, own=3)
+    try:
+        sink.refuse = "550 5.1.1 unknown"
+        alerts.evaluate(NOW)
+        assert (again(found).failures, sink.mails) == (1, [])
+        assert again(found).delivery_error == "The mail was not sent: SMTPRecipientsRefused."
+        sink.refuse = ""
+        alerts.evaluate(NOW + 2 * MINUTE)
+        (sent,) = sink.mails
+        assert (sent.sender, sent.recipients) == ("kvadmin@example.org", ["ana@example.org", "ben@example.org"])
+        assert sent.message["Subject"] == "[kvadmin] mem: Expired keys wait for a purge"
+        assert sent.message["Auto-Submitted"] == "auto-generated"
+        assert b"3 expired keys wait for a purge" in bytes(sent.message.get_payload(decode=True))
+        assert (again(found).failures, again(found).delivery_error) == (0, "")
+    finally:
+        sink.close()
+    counted(memory, NOW + 3 * MINUTE, expired=0, own=3)
+    alerts.evaluate(NOW + 4 * MINUTE)
+    assert again(found).delivery_error == "The mail was not sent: ConnectionRefusedError."
+    assert again(found).told_email, "its end is told when the server is there again"
 
 
 def test_a_purge_that_failed_or_was_missed(memory: Store, actor: Actor) -> None:

@@ -97,11 +97,16 @@ def test_figures_of_counts_purges_and_stores(stranger: Client, memory: Store, do
     purge.run_in_foreground(ACTOR, memory)
     runs.beat()
     found = figures(stranger)
-    assert found["kvadmin_purge_runs"] == {("mem", "done"): 1}
+    ends = ("done", "failed", "cancelled", "stopped", "missed")
+    assert found["kvadmin_purge_runs"] == {("mem", state): int(state == "done") for state in ends}
+    assert found["kvadmin_purge_seconds"]["mem",] > 0
     assert found["kvadmin_purge_last_success"] == {("mem",): 1}
     assert found["kvadmin_purge_last_removed_keys"] == {("mem",): 1}
     assert found["kvadmin_heartbeat_age_seconds"]["worker",] < 10
-    Run.objects.update(state="failed")
+    Run.objects.update(state="failed", seconds=7.5)
+    found = figures(stranger)
+    assert (found["kvadmin_purge_runs"]["mem", "failed"], found["kvadmin_purge_runs"]["mem", "done"]) == (1, 0)
+    assert found["kvadmin_purge_seconds"] == {("mem",): 7.5} == found["kvadmin_purge_last_duration_seconds"]
     assert figures(stranger)["kvadmin_purge_last_success"] == {("mem",): 0}
 
 
