@@ -13,6 +13,7 @@ GIVE_WAY: Final = 3.0
 LONGEST_REST: Final = 0.05
 
 _walking = threading.Lock()
+_resting = threading.Lock()
 
 
 class _Pages:
@@ -56,6 +57,10 @@ def turn(budget_seconds: float) -> Iterator[float]:
 
 
 def give_way(step_seconds: float) -> None:
-    """Between two steps of a walk: rest while other pages are being made, 50 ms at most. On the command line it never does."""
+    """Between two steps of a walk: rest while other pages are being made, 50 ms at most. On the command line it never does.
+
+    The threads that walk through several stores rest one after another: together they take no more than one would.
+    """
     if _pages.now > 1:
-        time.sleep(min(LONGEST_REST, GIVE_WAY * step_seconds))
+        with _resting:
+            time.sleep(min(LONGEST_REST, GIVE_WAY * step_seconds))

@@ -5,10 +5,14 @@ A form that is not in the table below fails the test. The bodies of the API are 
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import inspect
+import io
 import json
 import pkgutil
+import time
+import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +41,10 @@ from stores.forms import account, alerts, base, bulk, console, edit, importer, k
 from stores.forms import stores as definitions
 from stores.models import AlertRule, MailServer, Policy, Store
 from stores.registry import BACKENDS, HIDDEN
+from stores.services import tokens as token_service
 from stores.services.accounts import Info
+from stores.services.actor import Actor
+from stores.services.importer import plan
 from stores.services.rights import Role
 from tests.accounts import make, sign_in
 from tests.services.conftest import new_memory
@@ -274,3 +281,42 @@ def test_odd_input_at_the_door_is_an_answer(form: type[forms.BaseForm], settings
 
 
 example_settings = settings(max_examples=12, suppress_health_check=list(HealthCheck))
+
+
+def zipped(text: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.toml", text)
+    return packed.getvalue()
+
+
+BOMBS: Mapping[str, bytes] = {
+    "gzip": gzip.compress(bytes(20_000_000)),
+    "gzip of a configuration": gzip.compress(b'store."x".type = "redis"\n' * 100_000),
+    "zip": zipped(bytes(20_000_000)),
+    "zip of a configuration": zipped(b'store."x".type = "redis"\n' * 100_000),
+    "many tables": b"".join(b"[a%d.b.c.d]\nx = 1\n" % number for number in range(200_000)),
+    "one deep key": b"a." * 400_000 + b"b = 1\n",
+    "deep brackets": b"a = " + b"[" * 400_000,
+    "deep JSON": b'{"a":' * 400_000,
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_packed_and_swollen_files_are_refused_as_configuration(client: Client, kind: str) -> None:
+    began = time.process_time()
+    answer = client.post("/import/", {"file": SimpleUploadedFile("config.toml", BOMBS[kind])})
+    if kind.startswith(("gzip", "zip", "many", "deep JSON")):
+        assert answer.status_code == 422 and "kv-error" in answer.content.decode()
+    else:  # text that can be read up to a line: the preview says which one, and nothing of it would be created
+        shown = client.get(answer["Location"])
+        assert shown.status_code == 200 and not plan(BOMBS[kind].decode(), "config.toml").stores
+    assert time.process_time() - began < 10, "nothing of it is unpacked or walked through for long"
+    assert Store.objects.count() == 0
+
+
+def test_packed_bodies_are_not_unpacked_by_the_api(client: Client) -> None:
+    _, secret = token_service.issue(Actor.of_user(make("bob", "admin")), "t", ["admin"])
+    headers = {"Authorization": f"Bearer {secret}", "Content-Encoding": "gzip"}
+    answer = client.generic("POST", "/api/v1/stores", BOMBS["gzip"], "application/json", headers=headers)
+    assert 400 <= answer.status_code < 500
