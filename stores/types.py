@@ -327,8 +327,8 @@ class CensusPlan:
 class CensusSlice:
     """A bounded step of a census: what was read, and where to go on.
 
-    A plain census has `rows` only. A survey may come with groups, pairs and links, with a `block` of rows of `m` as they are stored,
-    key and row, which are not in `rows`, or with `columns`; sizes of rows leave the number beside them out, which pairs and links add.
+    A plain census has `rows` only. A survey may come with groups, pairs and links, or with `columns`; sizes of rows leave the number
+    beside them out where pairs and links add it.
     """
 
     rows: tuple[CensusRow, ...]
@@ -337,7 +337,6 @@ class CensusSlice:
     groups: tuple[CensusGroup, ...] = ()
     pairs: tuple[CensusPair, ...] = ()
     links: tuple[CensusLink, ...] = ()
-    block: Sequence[tuple[bytes, bytes]] = ()
     large: tuple[tuple[int, bytes], ...] = ()
     """Size and key of rows in `groups` that are large enough for the plan."""
     numbers: bool = False

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from stores import keyclasses
-from stores.types import Kind
+from stores.codecs.rows import HEADER
+from stores.types import NEVER_HEADER, Kind
 
 Slug = str | None
 """Of a class; None for user keys."""
@@ -31,6 +32,12 @@ HISTOGRAM: Final = 10
 WIDTH: Final = HISTOGRAM + len(BUCKET_NAMES)
 NEVER_BUCKET: Final = WIDTH - 1
 PLACES: Final = {Kind.VALUE: KEYS, Kind.UNKNOWN: KEYS, Kind.COUNTER: COUNTERS, Kind.LOCK: LOCKS}
+
+
+def edges_of(now: int) -> tuple[bytes, ...]:
+    """The ends of the buckets as they compare with the first 8 bytes of a row."""
+    ends = [1, now + 1, *(now + 1 + seconds for _, seconds in BUCKETS)]
+    return (*(end.to_bytes(HEADER, "big") for end in ends), NEVER_HEADER)
 
 
 def shown(sums: list[int]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Counting keys by class in constant memory: sums, expiry histogram, largest rows, subjects that own the most keys.
 
-Rows come one by one, as blocks of stored rows, or counted by the server in groups; all ways give the same figures.
+Rows come one by one, by columns, or counted in groups; all ways give the same figures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from stores.keyclasses.many import SUBJECTS as SUBJECT_PLACES
 from stores.keyclasses.many import class_of_all, class_of_group, plan
 from stores.keyclasses.rate_limits import subject_fields
 from stores.keyclasses.words import account
-from stores.services.blocks import Blocks, edges_of
 from stores.services.columns import Columns
 from stores.services.frequent import Frequent, Largest
 from stores.services.sums import (
@@ -36,6 +35,7 @@ from stores.services.sums import (
     WIDTH,
     Slug,
     class_byte,
+    edges_of,
     gone,
     no_class,
     shown,
@@ -74,7 +74,6 @@ class Tally:
         """By class: numbers that belong to a row of `m`, and of how many of these rows the expiry is known, and has passed."""
         self._lonely: dict[Slug, int] = {}
         """By class: numbers without a row in `m`."""
-        self._blocks = Blocks(version, now, self._sums, self._largest, self._take_subjects)
         self._columns = Columns(version, now, self._sums_of, self.add, self._largest, self._take_subjects)
 
     def plan(self) -> CensusPlan | None:
@@ -85,8 +84,6 @@ class Tally:
 
     def take(self, step: CensusSlice) -> None:
         """Count all of a slice."""
-        if step.block:
-            self.add(self._blocks.add(step.block))
         if step.columns:
             self._columns.add(step.columns)
         if step.rows:
@@ -225,7 +222,6 @@ class Tally:
 
     def _flush(self) -> None:
         """Bring what waits into the sums."""
-        self._blocks.flush()
         self._columns.flush()
 
     def _sums_of(self, slug: Slug) -> list[int]:
@@ -289,7 +285,7 @@ class Tally:
     @property
     def rows(self) -> int:
         """Keys counted so far."""
-        return sum(sum(sums[:KEY_BYTES]) for sums in self._sums.values()) + self._blocks.rows + self._columns.rows
+        return sum(sum(sums[:KEY_BYTES]) for sums in self._sums.values()) + self._columns.rows
 
     @property
     def corrupt(self) -> int:
