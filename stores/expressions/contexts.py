@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from stores.texts import say
+
 _CONNECTION = ("listener", "remote_ip", "remote_port", "local_ip", "local_port", "protocol", "is_tls", "asn", "country")
 _MAIL = ("sender", "sender_domain", "authenticated_as")
 _QUEUE = (
@@ -33,13 +35,13 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 """Context -> the names that parse there."""
 
 LABELS: Final[Mapping[str, str]] = {
-    "rcpt": "SMTP session, from RCPT on",
-    "mail": "SMTP session, from MAIL on",
-    "ehlo": "SMTP session, from EHLO on",
-    "connect": "Connection",
-    "queue": "Queue and delivery",
-    "http": "HTTP request",
-    "address": "Address mapping",
+    "rcpt": say("SMTP session, from RCPT on"),
+    "mail": say("SMTP session, from MAIL on"),
+    "ehlo": say("SMTP session, from EHLO on"),
+    "connect": say("Connection"),
+    "queue": say("Queue and delivery"),
+    "http": say("HTTP request"),
+    "address": say("Address mapping"),
 }
 
 INTEGERS: Final = frozenset({"remote_port", "local_port", "asn", "is_tls", "retry_num", "notify_num", "expires_in"})

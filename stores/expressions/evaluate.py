@@ -110,6 +110,17 @@ class Context:
     functions: Callable[[str, list[Value]], Value | None] | None = None
     """Asked before the functions here; None says that it does not know the name."""
 
+    def ask(self) -> None:
+        """Count a lookup. Raises LimitReached."""
+        self.asked += 1
+        if self.asked > self.limits.lookups:
+            raise LimitReached(f"More than {self.limits.lookups} lookups")
+
+    def require_time(self, at: int | None = None) -> None:
+        """Raise LimitReached after the last second."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise LimitReached(f"Took longer than {self.limits.seconds:g} s", at)
+
     @property
     def style(self) -> Style:
         minor = int(self.version.partition(".")[2] or 11)
@@ -151,8 +162,7 @@ def _charge(context: Context, item: Item) -> None:
     context.steps += 1
     if context.steps > context.limits.steps:
         raise LimitReached(f"More than {context.limits.steps} steps", item.at)
-    if context.deadline is not None and time.monotonic() > context.deadline:
-        raise LimitReached(f"Took longer than {context.limits.seconds:g} s", item.at)
+    context.require_time(item.at)
 
 
 def _pop(stack: list[Value]) -> Value:
@@ -255,9 +265,7 @@ def _call(name: str, arguments: list[Value], context: Context, style: Style, at:
             return pure[1](arguments, style)
         if name == "is_ip_in_cidr":
             return is_ip_in_cidr(style.text(arguments[0]), style.text(arguments[1]))
-        context.asked += 1
-        if context.asked > context.limits.lookups:
-            raise LimitReached(f"More than {context.limits.lookups} lookups")
+        context.ask()
         return _ask(name, arguments, context.lookups, style)
     except EvalError as error:
         if error.position is None:

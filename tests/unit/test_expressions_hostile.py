@@ -9,11 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stores.expressions import Context, EvalError, LimitReached, Limits, ParseError, Value, dialect, evaluate, parse
+from stores.expressions.evaluate import NoLookups
 from stores.expressions.functions import PURE
 from stores.expressions.ifblocks import BlockError, evaluate_block, load
 from stores.expressions.sieve import SieveContext, SieveError, compile_script, run_script
 from stores.expressions.sieve.functions import EXTRA, PLUGINS
 from tests.unit.test_sieve import Stores
+
+
+class Answering(NoLookups):
+    """A store in which every key holds one letter."""
+
+    def key_get(self, store: str, key: str) -> Value:
+        return "a"
+
 
 TIGHT = Limits(steps=500, seconds=0.5, lookups=5, size=10_000)
 VARIABLES: dict[str, Value] = {"sender": "ana@example.org", "n": -3, "f": float("nan"), "list": ["a", 1, 2.5, ["b"]], "empty": ""}
@@ -150,6 +159,39 @@ def test_catastrophes_end_in_time(source: str) -> None:
     except EvalError as error:
         assert isinstance(error, LimitReached), error.message
     assert time.perf_counter() - began < 10
+
+
+ASKING = [
+    'let "i" "0"; while "i < 20" { eval "key_get(\'db\', \'k\')"; let "i" "i + 1"; }',
+    "eval \"key_exists('db', [" + ", ".join(f"'k{number}'" for number in range(20)) + '])";',
+    "if string :list [" + ", ".join(f'"k{number}"' for number in range(20)) + '] "db" { stop; }',
+    'let "i" "0"; while "i < 20" { eval "query(\'db\', \'DELETE\', [])"; let "i" "i + 1"; }',
+    'let "i" "0"; while "i < 20" { eval "key_set(\'db\', \'k\', i, 60)"; let "i" "i + 1"; }',
+]
+
+
+@pytest.mark.parametrize("source", ASKING)
+def test_a_script_asks_so_many_questions_and_no_more(source: str) -> None:
+    stores = Stores({"stores": {"db": {"kind": "data", "keys": []}}}, "0.11")
+    outcome = run_script(compile_script(source), SieveContext(stores, limits=Limits(lookups=5, steps=10_000)))
+    assert (outcome.action, outcome.error) == ("", "More than 5 lookups")
+    assert run_script(compile_script(source), SieveContext(stores, limits=Limits(lookups=25, steps=10_000))).error == ""
+
+
+def test_a_script_and_an_expression_end_in_time_whatever_takes_it() -> None:
+    stores = Stores({"stores": {"db": {"kind": "data", "keys": []}}}, "0.11")
+    endless = 'let "i" "0"; while "1" { if string :contains "a" "b" { stop; } }'
+    outcome = run_script(compile_script(endless), SieveContext(stores, limits=Limits(seconds=0.05), instructions=1 << 60))
+    assert outcome.action == "" and "0.05 s" in outcome.error
+    with pytest.raises(LimitReached, match="0 s"):
+        evaluate(parse("1 + 1", dialect()), Context(limits=Limits(seconds=-0.0), deadline=0.0))
+
+
+def test_an_expression_asks_so_many_questions_and_names_the_one_too_many() -> None:
+    source = " + ".join(["key_get('', 'k')"] * 6)
+    with pytest.raises(LimitReached, match="More than 5 lookups") as caught:
+        evaluate(parse(source, dialect()), Context(limits=Limits(lookups=5), lookups=Answering()))
+    assert caught.value.position == source.rindex("key_get")
 
 
 def test_each_limit_has_its_own_words() -> None:

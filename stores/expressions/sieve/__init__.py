@@ -6,7 +6,8 @@ takes names and comparators otherwise.
 """
 
 from stores.expressions.sieve.compile import compile_script
-from stores.expressions.sieve.run import Outcome, SieveContext, SieveLookups, run_script
+from stores.expressions.sieve.counted import SieveLookups
+from stores.expressions.sieve.run import Outcome, SieveContext, run_script
 from stores.expressions.sieve.syntax import Script, SieveError
 
 __all__ = ["Outcome", "Script", "SieveContext", "SieveError", "SieveLookups", "compile_script", "run_script"]

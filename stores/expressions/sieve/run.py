@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from stores.expressions.errors import EvalError, LimitReached
 from stores.expressions.evaluate import Context, Limits, evaluate, shape_rows
@@ -14,6 +14,7 @@ from stores.expressions.functions import Style
 from stores.expressions.parser import Program
 from stores.expressions.regexes import Regex
 from stores.expressions.sieve.compile import CAPABILITIES, DISABLED
+from stores.expressions.sieve.counted import Counted, SieveLookups
 from stores.expressions.sieve.functions import EXTRA, PLUGINS
 from stores.expressions.sieve.strings import coded, glob, literal, modified
 from stores.expressions.sieve.syntax import Script, Statement, Test
@@ -21,17 +22,6 @@ from stores.expressions.values import EMPTY, Value, array, number, plain_float, 
 
 STYLE = Style()
 """Sieve writes floats the old way in every version."""
-
-
-class SieveLookups(Protocol):
-    """What stores answer. Every method may raise EvalError: the call then yields empty text and the script goes on."""
-
-    def exists(self, store: str, key: str) -> bool: ...
-    def get(self, store: str, key: str) -> Value: ...
-    def set(self, store: str, key: str, value: Value, expires_in: int | None) -> None: ...
-    def in_list(self, store: str, key: str) -> bool | None: ...
-    def has_list(self, store: str) -> bool: ...
-    def query(self, store: str, sql: str, binds: list[Value]) -> list[list[Value]] | int: ...
 
 
 @dataclass(slots=True)
@@ -105,7 +95,9 @@ class _Machine:
         self.global_names: set[str] = set()
         self.matches: list[str] = []
         self.used = 0
-        self.expressions = Context(functions=_Plugins(self).call, limits=context.limits)
+        deadline = time.monotonic() + context.limits.seconds
+        self.expressions = Context(functions=_Plugins(self).call, limits=context.limits, deadline=deadline)
+        self.lookups = Counted(context.lookups, self._question)
 
     def require(self, capabilities: tuple[str, ...]) -> None:
         if self.context.check_capabilities:
@@ -119,6 +111,11 @@ class _Machine:
         self.used += 1
         if self.used > self.context.instructions:
             raise _Failed("Script exceeded the maximum number of instructions allowed to execute.")
+        self.expressions.require_time()
+
+    def _question(self) -> None:
+        self.expressions.ask()
+        self.expressions.require_time()
 
     # variables
 
@@ -253,7 +250,7 @@ class _Machine:
             case "eval":
                 return truth(self.value(test.program))
             case "valid_ext_list":
-                return all(self.context.lookups.has_list(self.interpolate(name)) for name in test.keys)
+                return all(self.lookups.has_list(self.interpolate(name)) for name in test.keys)
         values = [self.interpolate(value) for value in test.values]
         keys = [self.interpolate(key) for key in test.keys]
         if test.tags == (":list",):
@@ -268,7 +265,7 @@ class _Machine:
         self.outcome.events.append(("list", (lists, wanted, "Octet" if octet else "Lowercase")))
         for name in lists:
             for value in wanted:
-                found = self.context.lookups.in_list(name, value if octet else value.lower())
+                found = self.lookups.in_list(name, value if octet else value.lower())
                 if found is None:
                     self.outcome.events.append(("listnotfound", name))
                     break
@@ -316,7 +313,7 @@ class _Plugins:
         self.machine = machine
 
     def call(self, name: str, arguments: list[Value]) -> Value | None:
-        lookups = self.machine.context.lookups
+        lookups = self.machine.lookups
         extra = self.machine.context.extra.get(name)
         if extra is not None:
             return extra(arguments)
@@ -360,6 +357,8 @@ def _command(store: str, sql: str, binds: list[Value], lookups: SieveLookups) ->
         return EMPTY
     try:
         lookups.query(store, sql, binds)
+    except LimitReached:
+        raise
     except EvalError:
         return 0
     return 1

@@ -92,6 +92,7 @@ Known variables are the given ones; true and false count as 1 and 0;
             expression, variables = _request(line, number)
             result = evaluate_expression(expression, variables, stores, version=version, allow_writes=allow_writes, settings=self.settings)
             self.json(result.json())
+            self.stdout.flush()  # whoever writes a line may wait for its answer before the next
         return DONE
 
 
