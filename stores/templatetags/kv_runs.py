@@ -185,12 +185,12 @@ def run_share(run: Run) -> str:
 
 @register.simple_tag
 def part_state(part: PartLine) -> SafeString:
-    """`done`, `64 %, at work` or `0 %, waiting for a worker`, with a dot."""
+    """`done`, `64 %, at work` or `64 %, waiting`, with a dot."""
     share = f"{100 * part.progress:.0f} %"
     text = {
         "done": gettext("done"),
         "working": gettext("%(share)s, at work") % {"share": share},
-        "waiting": gettext("%(share)s, waits for a worker") % {"share": share},
+        "waiting": gettext("%(share)s, waiting") % {"share": share},
     }[part.state]
     return format_html("{} {}", dot("ok" if part.state == "done" else "off"), text)
 

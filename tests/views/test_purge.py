@@ -256,9 +256,9 @@ def test_a_shared_run_shows_its_parts(client: Client, memory: Store) -> None:
     RunPart.objects.create(run=run, number=3, position="p:06::")
     words = text_of(client.get(reverse("stores:run", args=[run.pk])))
     assert "Parts of the store, shared by several workers" in words
-    assert "1 done 4,000 1,234 2 64 %, at work 1,500 0 3 0 %, waits for a worker 0 0" in words
+    assert "1 done 4,000 1,234 2 64 %, at work 1,500 0 3 0 %, waiting 0 0" in words
     Run.objects.filter(pk=run.pk).update(action=RunAction.CENSUS)
-    assert "1 done 4,000 2 64 %, at work 1,500 3 0 %, waits for a worker 0" in text_of(client.get(reverse("stores:run", args=[run.pk])))
+    assert "1 done 4,000 2 64 %, at work 1,500 3 0 %, waiting 0" in text_of(client.get(reverse("stores:run", args=[run.pk])))
     RunPart.objects.filter(number=3).delete()
     assert "shared by several workers" not in text_of(client.get(reverse("stores:run", args=[run.pk])))
 
