@@ -81,3 +81,41 @@ def test_a_wrong_password_is_refused_without_showing_it(tmp_path: Path, kind: st
     assert refused.returncode == 1
     assert "KVADMIN_DATABASE_URL" in refused.stderr
     assert "Traceback" not in refused.stderr and "wrong-and-hidden" not in refused.stderr
+
+
+ACTS = """
+import sys
+import django
+django.setup()
+from stores.models import Store
+from stores.services import importer, schedules
+from stores.services.actor import Actor
+actor, name = Actor.command_line(), sys.argv[1]
+for number in range(int(sys.argv[2])):
+    text = f'''
+[store."{name}"]
+type = "sqlite"
+path = "/nowhere/{number}.sqlite3"
+purge.frequency = "{number} 3 *"
+'''
+    done = importer.apply(actor, importer.plan(text, "config.toml"), chosen=[name])
+    assert not done.failed, done.failed
+    schedules.set_schedule(actor, Store.objects.get(pk=name), f"{number} 4 *", False)
+print("done")
+"""
+"""An import writes several entries in one transaction and sets a schedule, for which it needs a row that all schedules share."""
+
+
+def test_acts_of_several_entries_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    settings = {"KVADMIN_DATABASE_URL": url_of("postgresql"), "KVADMIN_DATA_DIR": str(tmp_path / "data")}
+    migrated = manage("migrate", "--verbosity", "0", **settings)
+    assert migrated.returncode == 0, migrated.stderr
+    environment = clean_environment(DJANGO_SETTINGS_MODULE="kvadmin.settings", **settings)
+    commands = [[sys.executable, "-c", ACTS, name, "12"] for name in ("one", "two", "three")]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) for command in commands]
+    for process in running:
+        said, problem = process.communicate(timeout=120)
+        assert process.returncode == 0 and said.strip() == "done", problem[-2000:]
+    checked = manage("audit-verify", **settings)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
