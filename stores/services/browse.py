@@ -102,11 +102,12 @@ def list_keys(
 
 
 def stream_keys(
-    store: Store, filter: KeyFilter, limit: int | None = None, clock: Clock = time.time, after: bytes | None = None
+    store: Store, filter: KeyFilter, limit: int | None = None, clock: Clock = time.time, after: bytes | None = None, *, whole: bool = False
 ) -> Iterator[Row]:
     """Every matching row, one backend page in memory at a time. Redis may repeat a key while it resizes its table.
 
-    `after`: only what follows this key of the filter, in key order. Raises CursorLost for one that is not of the filter.
+    `after`: only what follows this key of the filter, in key order. Raises CursorLost for one that is not of the filter. `whole`: values
+    of which a list holds only the beginning are read to their end, one by one; keys that are gone by then are left out.
     """
     found = 0
     with opened(store, clock) as backend:
@@ -116,8 +117,10 @@ def stream_keys(
             for entry in step.entries:
                 if limit is not None and found >= limit:
                     return
-                found += 1
-                yield walk.row(entry)
+                shown = walk.whole(entry) if whole else entry
+                if shown is not None:
+                    found += 1
+                    yield walk.row(shown)
             if limit is not None and found >= limit:
                 return
 

@@ -59,7 +59,7 @@ def export(
         if format == "csv" and head:
             writer.writerow(COLUMNS)
         try:
-            for row in stream_keys(store, filter, after=after):
+            for row in stream_keys(store, filter, after=after, whole=True):
                 if not secrets and (row.decoded.secret_key or row.decoded.secret_value):
                     left_out += 1
                     continue

@@ -96,6 +96,13 @@ class FilterWalk:
         """A settled entry of this walk in words."""
         return decoded_row(settled, self.version, self.kind, self.now)
 
+    def whole(self, settled: Entry) -> Entry | None:
+        """The entry with all of its value, None when it is gone or no match any more; a round trip where only the beginning is held."""
+        if settled.length is None:
+            return settled
+        found = self.backend.get(settled.key)
+        return next(iter(self._matching((found,))), None) if found is not None else None
+
     def wants(self, entry: Entry) -> bool:
         """Whether an entry, as the backend reads it, is one of this walk."""
         return any(entry.key in keys for keys in self.ranges) and bool(self._matching((entry,)))

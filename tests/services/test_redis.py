@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ import redis
 
 from stores.errors import BadConfig, Conflict, NotSupported, StoreUnavailable
 from stores.models import Store, TrashEntry
-from stores.services import census, definitions, edit, purge, trash
+from stores.services import bulk, census, definitions, edit, keyfile_import, purge, trash
 from stores.services.actor import Actor
 from stores.services.browse import KeyFilter, list_keys, read_key, stream_keys
+from stores.services.bulk_export import export
+from stores.services.keyfile_lines import FORMATS
 from stores.services.rows import json_row
 from stores.types import ANYTHING, Kind
 from tests.fixtures_path import FIXTURES, needs_fixtures
@@ -120,6 +123,21 @@ def test_what_has_expired_meanwhile_cannot_come_back_silently(store: Store, clie
     with pytest.raises(BadConfig, match="expired"):
         trash.restore(actor, kept.pk)
     assert client.dbsize() == 0
+
+
+def test_large_values_are_exported_whole_and_come_back(
+    store: Store, client: redis.Redis, actor: Actor, settings: Any, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    data = {b"big": bytes(range(256)) * (4096 * 3), b"small": b"s"}
+    client.mset(data)
+    for format in FORMATS:
+        file = b"".join(export(actor, store, KeyFilter(), format))
+        client.flushall()
+        wanted = keyfile_import.Confirmed(keyfile_import.accept([file]), keyfile_import.Options(at=time.time(), format=format), 2, True, 0)
+        assert bulk.import_in_foreground(actor, store, wanted).error == ""
+        assert {key: client.get(key) for key in data} == data
+    assert {bytes.fromhex(json_row(row)["value_hex"]) for row in stream_keys(store, KeyFilter(), whole=True)} == set(data.values())
 
 
 def test_large_values_are_edited_and_deleted_whole(store: Store, client: redis.Redis, actor: Actor) -> None:

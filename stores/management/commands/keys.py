@@ -30,7 +30,7 @@ written is in the audit. Without --json secrets stay hidden."""
     def run(self, options: dict[str, Any]) -> int:
         store, wanted, secrets = find_store(options["store"]), filter_of(options), 0
         try:
-            for row in stream_keys(store, wanted, options["limit"]):
+            for row in stream_keys(store, wanted, options["limit"], whole=options["json"]):
                 if options["json"]:
                     secrets += row.secret
                     self.json(json_row(row))
