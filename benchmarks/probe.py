@@ -27,7 +27,7 @@ EVERY = 0.02
 def writer(engine: str, settings: dict[str, str]) -> Callable[[bytes, bytes], None]:
     """A function that writes one row."""
     if engine == "sqlite":
-        connection = sqlite3.connect(settings["path"], timeout=30, isolation_level=None)
+        connection = sqlite3.connect(settings["path"], timeout=600, isolation_level=None)
         connection.execute("PRAGMA synchronous = NORMAL")
 
         def write_sqlite(key: bytes, row: bytes) -> None:
