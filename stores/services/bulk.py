@@ -222,6 +222,7 @@ class _Work:
     def _break_off(self, done: list[Entry], mark: Record) -> None:
         """Count what is done of a chunk; the position stays before it, so that the rest is met when the run goes on."""
         self.record.forget_since(mark)
+        self.counted.forget()
         if not self.change.removes:
             self.counted.add(entry.key for entry in done)
         self._count_chunk(done, 0, self.run.position, 0.0)

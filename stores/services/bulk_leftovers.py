@@ -19,6 +19,7 @@ class Counted:
 
     def __init__(self, digests: Iterable[str] = ()) -> None:
         self._digests = set(digests)
+        self._met: set[str] = set()
 
     @classmethod
     def of(cls, run: Run) -> Counted:
@@ -32,14 +33,21 @@ class Counted:
         self._digests.clear()
 
     def hit(self, key: bytes) -> bool:
-        """Whether the key is one of them; it is none any more afterwards."""
-        found = bool(self._digests) and _digest(key) in self._digests
+        """Whether the key is one of them; it is none any more afterwards, unless `forget` comes before the next save."""
+        digest = _digest(key) if self._digests else ""
+        found = digest in self._digests and digest not in self._met
         if found:
-            self._digests.remove(_digest(key))
+            self._met.add(digest)
         return found
 
+    def forget(self) -> None:
+        """The chunk was broken off: what was met in it is met again."""
+        self._met.clear()
+
     def save_to(self, run: Run) -> None:
-        """Into the row in memory; whoever holds the run's lease writes it."""
+        """Into the row in memory, without those that were met; whoever holds the run's lease writes it."""
+        self._digests -= self._met
+        self._met.clear()
         params = {name: value for name, value in run.params.items() if name != "counted"}
         run.params = {**params, "counted": sorted(self._digests)} if self._digests else params
 

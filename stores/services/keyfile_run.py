@@ -72,6 +72,7 @@ class _Import:
                 done = self._chunk(putter, chunk)
                 if self.lease.broken_off:
                     self.record.forget_since(mark)
+                    self.counted.forget()
                     self.counted.add(entry.key for entry in done)
                     chunk = []
                 self._count(done, chunk, time.monotonic() - began)

@@ -16,6 +16,7 @@ from stores.models import Run, RunState, Store, TrashEntry
 from stores.services import bulk, bulk_undo, definitions, keyfile_import, purge, run_control, runs
 from stores.services.actor import Actor
 from stores.services.bulk_change import Do, make_change
+from stores.services.bulk_leftovers import Counted
 from stores.services.bulk_preview import Confirmed
 from stores.services.bulk_record import Record
 from stores.services.filters import KeyFilter
@@ -174,3 +175,16 @@ def check(kind: str, run: Run, before: dict[bytes, bytes], now: dict[bytes, byte
     if kind != "undo":
         assert {bytes(entry.key) for entry in TrashEntry.objects.filter(run=run)} == changed
         assert Record.of(run).undoable == len(changed)
+
+
+def test_keys_that_are_met_again_are_told_once_and_after_a_break_once_more() -> None:
+    run, counted = Run(params={}), Counted()
+    counted.add([b"a", b"b"])
+    assert (counted.hit(b"a"), counted.hit(b"a"), counted.hit(b"c")) == (True, False, False)
+    counted.forget()
+    assert counted.hit(b"a")
+    counted.save_to(run)
+    again = Counted.of(run)
+    assert (again.hit(b"a"), again.hit(b"b")) == (False, True)
+    again.save_to(run)
+    assert run.params == {}
