@@ -124,6 +124,36 @@ def _read_pair(reading: Reading) -> Decoded:
     return reading.decoded(label, words, fields, parts=parts, editable="greylist")
 
 
+_RATES: Final = frozenset(
+    cls.slug
+    for cls in (
+        rate_limits.RCPT, rate_limits.SCAN, rate_limits.LOITER, rate_limits.AUTH, rate_limits.CONTACT, rate_limits.HTTP_ACCOUNT,
+        rate_limits.HTTP_ANONYMOUS, rate_limits.IMAP,
+    )
+)  # fmt: skip
+_ACCOUNTS: Final = frozenset((rate_limits.HTTP_ACCOUNT.slug, rate_limits.IMAP.slug))
+_FIRST_IP: Final = re.compile(rb"(?:[0-9a-fA-F]*:[0-9a-fA-F:]*)?[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?=\.)|[0-9a-fA-F:]*:[0-9a-fA-F:]*(?=\.)")
+TEXT_SUBJECTS: Final = _RATES | {greylist_reply.GREYLIST.slug, greylist_reply.TRUSTED_REPLY.slug}
+"""Classes of text keys whose subject lies in the key."""
+
+
+def subject_of_text(slug: str, key: bytes) -> bytes | None:
+    """Whom a text key is about, in the form of later keys: an IP as 4 or 16 bytes, an account as 4, a login, a domain. None without one.
+
+    A limit names its subject, a greylisted pair the client's address, a tracked message the domain of its Message-ID.
+    """
+    rest = key.partition(b":")[2]
+    if slug in _ACCOUNTS:
+        number = int(rest[:-8]) if rest[:-8].isdigit() else -1
+        return number.to_bytes(4, "big") if 0 <= number < 1 << 32 else None
+    if slug in _RATES:
+        return ip_bytes(shown(rest[:-8])) or rest[:-8] or None
+    if slug == greylist_reply.GREYLIST.slug:
+        found = _FIRST_IP.match(rest)
+        return ip_bytes(found[0].decode()) if found else None
+    return rest.rpartition(b"@")[2].rstrip(b">").lower() or None
+
+
 def _read_message(reading: Reading) -> Decoded:
     text = shown(reading.key[2:])
     parts = (_head(reading, b"m:"), (2, len(reading.key), say("message id %(text)s", text=text)))

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from stores import keyclasses
 from stores.keyclasses.base import minor
+from stores.keyclasses.many import SUBJECT_CLASSES, class_of_all, class_of_group, plan, subjects_of
 from stores.keyclasses.many import SUBJECTS as SUBJECT_PLACES
-from stores.keyclasses.many import class_of_all, class_of_group, plan
 from stores.keyclasses.rate_limits import subject_fields
 from stores.keyclasses.words import account
+from stores.keyclasses.words import shown as shown_text
 from stores.services.columns import Columns
 from stores.services.frequent import Frequent, Largest
 from stores.services.sums import (
@@ -61,7 +62,7 @@ class Tally:
         self.now = now
         self.store_kind: keyclasses.StoreKind = store_kind
         self.classless = store_kind == "static"
-        self._with_subject = {} if self.classless or version == "0.10" else SUBJECT_PLACES
+        self._with_subject = frozenset[str]() if self.classless else SUBJECT_CLASSES
         self._sums: dict[Slug, list[int]] = {}
         self._edges = [now, *(now + seconds for _, seconds in BUCKETS)]
         self._classify = no_class if self.classless else keyclasses.classify
@@ -156,8 +157,7 @@ class Tally:
         if group.bucket < 2:
             sums[GONE + place] += group.rows
             sums[GONE_BYTES] += group.key_bytes + group.value_bytes
-        if group.keys and slug in self._with_subject:
-            each = group.length
+        if (each := group.length) and group.keys and slug in self._with_subject:
             keys = [group.keys[at : at + each] for at in range(0, len(group.keys), each)]
             self._take_subjects(slug, keys)
 
@@ -231,9 +231,8 @@ class Tally:
         return self._subjects.setdefault(slug, Frequent())
 
     def _take_subjects(self, slug: Slug, keys: list[bytes]) -> None:
-        if slug in self._with_subject and slug is not None:
-            start, end = self._with_subject[slug]
-            self._frequent(slug).add([key[start:end] for key in keys])
+        if slug in self._with_subject and slug is not None and (found := subjects_of(slug, keys)):
+            self._frequent(slug).add(found)
 
     # parts
 
@@ -326,8 +325,10 @@ class Tally:
         ]
 
     def _subject_text(self, slug: str, subject: bytes) -> str:
-        """An IP address, a login, or an account."""
-        if SUBJECT_PLACES[slug] == (1, 5):
+        """An IP address, a login, a domain, or an account."""
+        if slug == "trusted-reply":
+            return shown_text(subject)
+        if SUBJECT_PLACES.get(slug) == (1, 5):
             return str(account(int.from_bytes(subject, "big"), minor(self.version)))
         return str(subject_fields(subject, "login")[0])
 

@@ -181,3 +181,33 @@ def test_a_count_that_failed_is_made_again_from_its_start(memory: Store, actor: 
     assert (counted.total["keys"], counted.seconds < 500) == (5, True)
     assert AuditEntry.objects.filter(action="census-go-on").count() == 1
     assert not run_control.can_go_on(ended)
+
+
+@pytest.mark.parametrize("version", ["0.10", "0.15"])
+def test_the_subjects_of_text_keys(memory: Store, actor: Actor, version: str) -> None:
+    """Those of 0.10, and those that an upgrade left behind: an address or account is the same one in both forms."""
+    memory.version = version
+    memory.save()
+    for number in range(3):
+        plant_counter(memory, b"b:203.0.113.20" + number.to_bytes(8, "big"), 5, soon())
+        plant_counter(memory, b"jreq:2001:db8::5" + number.to_bytes(8, "big"), 5, soon())
+        plant_counter(memory, b"j:17" + number.to_bytes(8, "big"), 5, soon())
+        plant(memory, b"g:192.0.2.7.a%d@example.org.ana@example.com" % number, b"", soon())
+        plant(memory, b"m:<%d.x@Mail.example.org>" % number, b"", soon())
+    plant_counter(memory, b"b:ana@example.org" + WINDOW, 5, soon())
+    plant(memory, b"g:2001:db8::7..ana@example.com", b"", soon())
+    if version != "0.10":
+        plant_counter(memory, b"\x05\xcb\x00\x71\x14" + WINDOW, 5, soon())
+    found = {(row["class"], row["subject"]): row["keys"] for row in census.count(memory, actor).details["subjects"]}
+    wanted = {
+        ("rate-auth", "203.0.113.20"): 3 if version == "0.10" else 4,
+        ("rate-auth", "ana@example.org"): 1,
+        ("rate-http-anonymous", "2001:db8::5"): 3,
+        ("rate-http-authenticated", "account 17"): 3,
+        ("greylist", "192.0.2.7"): 3,
+        ("greylist", "2001:db8::7"): 1,
+        ("trusted-reply", "mail.example.org"): 3,
+    }
+    if version != "0.10":
+        del wanted[("trusted-reply", "mail.example.org")]
+    assert found == wanted
