@@ -279,7 +279,12 @@ class RedisBackend(Backend):
         Nothing is kept for the trash, and nothing is asked of the value. Raises CursorLost as `scan`.
         """
         start = read_cursor(self.config.where, keys, position)
-        for names, count, following in delete_range(self.link, self.walk, keys, start, choose):
+        with RedisBackend(self.settings, version=self.version, clock=self.clock) as ahead:
+            ahead.link.dialect, ahead.link.patience = self.link.dialect, self.link.patience
+            yield from self._delete_range(ahead.walk, keys, start, choose)
+
+    def _delete_range(self, ahead: Walk, keys: KeyRange, start: str, choose: Choose) -> Iterator[RangeSlice]:
+        for names, count, following in delete_range(self.link, ahead, keys, start, choose):
             place = make_cursor(self.config.where, keys, following) if following else ""
             yield RangeSlice(names, count, place, self.walk.progress(following) if following else 1.0)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from stores.backends.redis_errors import translate
 from stores.backends.redis_link import Command, Link
-from stores.backends.redis_pages import LARGEST_COUNT
 from stores.backends.redis_scripts import Answer, Write, answer_of
 from stores.backends.redis_walk import Walk
 from stores.errors import StoreError, StoreUnavailable
@@ -20,6 +19,8 @@ Choose = Callable[[list[bytes]], list[bytes]]
 
 SCRIPTS_AT_ONCE: Final = 50
 """Scripts of one pipeline; each is a handful of single-key commands, together about a millisecond."""
+STEP_NAMES: Final = 1000
+"""Names of one step of a range that is deleted."""
 UNLINKED_AT_ONCE: Final = 100
 """Keys of one UNLINK: a tenth of a millisecond."""
 
@@ -53,29 +54,54 @@ def _alone(number: int, alone: Callable[[int], T]) -> T | StoreError:
         return error
 
 
-def delete_range(link: Link, walk: Walk, keys: KeyRange, position: str, choose: Choose) -> Iterator[tuple[list[bytes], int, str]]:
+def delete_range(link: Link, ahead: Walk, keys: KeyRange, position: str, choose: Choose) -> Iterator[tuple[list[bytes], int, str]]:
     """Unlink the chosen string keys of the range; yields their names, how many of them were still there, and the position, empty at
-    the end. While the names of a step are being chosen from, the server looks for those of the next one.
+    the end. Whenever it yields, every key that it has unlinked is told of.
+
+    While the names of a step are being chosen from, the server unlinks those of the step before, and looks for those of the next one
+    on a link of its own, that of `ahead`.
     """
-    with ThreadPoolExecutor(1) as ahead:
-        found: tuple[list[bytes], str | None] | None = walk.names(keys, position, LARGEST_COUNT, strings=True)
-        while found is not None:
-            names, following = found
-            coming = None if following is None else ahead.submit(walk.names, keys, following, LARGEST_COUNT, True)
+    with ThreadPoolExecutor(2) as hands:
+        coming: Future[tuple[list[bytes], str | None]] | None = hands.submit(ahead.names, keys, position, STEP_NAMES, True)
+        going: Future[tuple[list[bytes], int, str]] | None = None
+        while coming is not None:
             try:
-                chosen = choose(names)
-            finally:
-                found = None if coming is None else coming.result()
-            yield chosen, unlink(link, chosen), following or ""
+                names, following = coming.result()
+            except StoreError:
+                if going is not None:
+                    yield going.result()
+                raise
+            coming = None if following is None else hands.submit(ahead.names, keys, following, STEP_NAMES, True)
+            chosen = choose(names)
+            if going is not None:
+                yield going.result()
+            going = hands.submit(_unlinked, link, chosen, following or "")
+        if going is not None:
+            yield going.result()
+
+
+def _unlinked(link: Link, chosen: list[bytes], following: str) -> tuple[list[bytes], int, str]:
+    return chosen, unlink(link, chosen), following
 
 
 def unlink(link: Link, keys: Sequence[bytes]) -> int:
-    """UNLINK many keys, however they are spread over servers; the number that was there."""
-    batches = link.batches(keys, UNLINKED_AT_ONCE)
-    if not batches:
-        return 0
-    replies = link.run(lambda: link.pipeline([("UNLINK", *batch) for batch in batches]), write_to=batches[0][0])
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise translate(reply, link.config)
-    return sum(int(reply) for reply in replies)
+    """UNLINK many keys, however they are spread over servers; the number that was there.
+
+    One server after the other, so that one which is gone is noticed before anything is sent to it.
+    """
+    gone = 0
+    for batches in link.run(lambda: _by_server(link, keys)):
+        commands: list[Command] = [("UNLINK", *batch) for batch in batches]
+        for reply in link.run(lambda: link.pipeline(commands), write_to=batches[0][0]):  # noqa: B023
+            if isinstance(reply, Exception):
+                raise translate(reply, link.config)
+            gone += int(reply)
+    return gone
+
+
+def _by_server(link: Link, keys: Sequence[bytes]) -> list[list[list[bytes]]]:
+    """The keys in groups that one command may name, those of one server together. Raises driver errors."""
+    found: dict[int, list[list[bytes]]] = {}
+    for batch in link.batches(keys, UNLINKED_AT_ONCE):
+        found.setdefault(id(link.node_of(batch[0])), []).append(batch)
+    return list(found.values())

@@ -12,7 +12,7 @@ from stores.backends.redis_errors import DriverError
 from stores.backends.redis_link import Link, pipelined
 from stores.backends.redis_measure import SLICE, measure_keyed
 from stores.backends.redis_scripts import learned
-from stores.backends.redis_server import refuse_part, run_id_of
+from stores.backends.redis_server import lines_of, refuse_part, run_id_of
 from stores.types import CensusColumns
 
 
@@ -107,7 +107,7 @@ class SlicePump:
         self._connection = self._pool.get_connection()
         self._connection.send_command("INFO", "server")
         try:
-            server: Any = _parsed(self._connection.read_response())
+            server: Any = lines_of(self._connection.read_response())
         except ResponseError:
             server = None
         self._run_id = run_id_of(server)
@@ -128,9 +128,3 @@ class SlicePump:
             self._connection.disconnect()
         self._pool.release(self._connection)
         self._connection, self._sent = None, False
-
-
-def _parsed(info: bytes) -> dict[str, str]:
-    """The lines of an INFO section."""
-    pairs = (line.partition(":") for line in info.decode(errors="replace").splitlines() if ":" in line)
-    return {name: value.strip() for name, _, value in pairs}

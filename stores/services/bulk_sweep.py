@@ -14,6 +14,7 @@ from stores import keyclasses
 from stores.backends.base import pause_after
 from stores.backends.redis import RedisBackend
 from stores.errors import CursorLost
+from stores.keyclasses.many import class_of_all
 from stores.services.bulk_change import Change, Do
 from stores.services.bulk_record import SMALLEST, Record
 from stores.services.filters import CUSTOM, KeyFilter
@@ -50,7 +51,6 @@ class Sweep:
         self.lease, self.at, self.record, self.backend = lease, at, record, at.backend
         self.walk = FilterWalk(at.backend, at.version, change.filter, change.at)
         self.slug = change.filter.class_slug
-        self.digests = 0
         self.require_few = require_few
 
     def go(self) -> None:
@@ -77,16 +77,17 @@ class Sweep:
         return self.backend.delete_range(self.walk.ranges[index], cursor, self._choose)
 
     def _choose(self, names: list[bytes]) -> list[bytes]:
-        """The names of the class, and what they add to the checksum."""
-        if self.slug:
-            wanted, version, classify = None if self.slug == CUSTOM else self.slug, self.at.version, keyclasses.classify
-            names = [name for name in names if classify(name, version)[0] == wanted]
-        digest, number = hashlib.blake2b, int.from_bytes
-        self.digests = sum([number(digest(name, digest_size=16).digest(), "big") for name in names])
-        return names
+        """The names of the class."""
+        if not self.slug or not names:
+            return names
+        wanted, version, classify = None if self.slug == CUSTOM else self.slug, self.at.version, keyclasses.classify
+        if names[0] and len({name[:1] for name in names}) == 1 and (known := class_of_all(names, version)) is not None:
+            return names if known[0] == wanted else []
+        return [name for name in names if classify(name, version)[0] == wanted]
 
     def _count(self, step: RangeSlice, index: int, took: float) -> None:
-        self.record.touched_sum(step.count, self.digests)
+        digest, number = hashlib.blake2b, int.from_bytes
+        self.record.touched_sum(step.count, sum([number(digest(name, digest_size=16).digest(), "big") for name in step.names]))
         self.record.same += len(step.names) - step.count
         if step.position:
             position = self.walk.cursor_of(Position(index, cursor=step.position))

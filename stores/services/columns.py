@@ -1,4 +1,4 @@
-"""Counting the keys of a Redis, which come as columns: some thousands at once, so that the class of many is asked for together."""
+"""Counting the keys of a Redis, which come as columns: some hundreds at once, so that the class of many is asked for together."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from stores.services.sums import (
 )
 from stores.types import CensusColumns, CensusRow, Kind
 
-AT_ONCE: Final = 2000
-"""Keys that are put into their classes together; memory holds so many."""
+AT_ONCE: Final = 500
+"""Keys that are put into their classes together: more would keep the answers of a server waiting, and with them the server."""
 _NEVER, _EXPIRED = 1, 2
 """Places of an expiry, after that of a key which is gone; the buckets of the histogram follow."""
 _SIZES: Final = len(BUCKETS) + 4
