@@ -22,8 +22,8 @@ class Command(KvCommand):
   run 0b0e6f0c-1f2a-4d55-9d0a-3f0c6a1f0b11 --log
   run 0b0e6f0c-1f2a-4d55-9d0a-3f0c6a1f0b11 --go-on
 
---go-on takes a purge, bulk change or import that failed, was stopped or cancelled from its recorded position, a count from its start, in this
-process; what it does twice because of that changes nothing. The file of an import is kept for a day after it ended early.
+--go-on takes a purge, bulk change or import that failed, was stopped or cancelled from its recorded position, a count from its start,
+in this process; what it does twice because of that changes nothing. The file of an import is kept for a day after it ended early.
 
 With --json the shape of `runs`; with --receipt always the receipt of a bulk change as on its page. Exit code 1 when a run that went on
 did not come to its end."""
