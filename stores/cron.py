@@ -51,7 +51,7 @@ def parse(text: str) -> Cron:
     if not 2 <= len(fields) <= 3:
         raise _bad(
             "frequency",
-            text.strip() or "empty",
+            text.strip() or say("empty"),
             say("Write %(accepted)s.", accepted=ACCEPTED),
             say("A schedule has three fields, this one has %(count)s", count=len(fields)),
         )
@@ -82,14 +82,24 @@ def _hourly(minute: int, fields: list[str]) -> Cron:
 def _number(value: str, field: str, low: int, high: int, star: str = "") -> int:
     if _NUMBER.fullmatch(value) and low <= int(value) <= high:
         return int(value)
-    fix = say("Write a whole number from %(low)s to %(high)s", low=low, high=high) + (
-        say(", or %(star)s.", star=star) if star else say("; `*`, lists and steps are not possible here.")
+    fix = (
+        say("Write a whole number from %(low)s to %(high)s, or %(star)s.", low=low, high=high, star=star)
+        if star
+        else say("Write a whole number from %(low)s to %(high)s; `*`, lists and steps are not possible here.", low=low, high=high)
     )
     raise _bad(field, value, fix)
 
 
 def _bad(field: str, value: str, fix: str, message: str = "") -> BadConfig:
-    return BadConfig(f"{message or f'The {field} cannot be'}: {value}.", fix, field)
+    return BadConfig(say("%(message)s: %(value)s.", message=message or _CANNOT[field], value=value), fix, field)
+
+
+_CANNOT: Final = {
+    "minute": say("The minute cannot be"),
+    "hour": say("The hour cannot be"),
+    "weekday": say("The weekday cannot be"),
+    "frequency": say("The schedule cannot be"),
+}
 
 
 def words(cron: Cron) -> str:

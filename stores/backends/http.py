@@ -31,7 +31,7 @@ class HttpBackend(ReadOnlyTable):
     """A copy of the list, handed in by whoever fetched it."""
 
     TYPE = "http"
-    LABEL = "HTTP lookup"
+    LABEL = say("HTTP lookup")
     SETTINGS = (
         SettingField("url", FieldType.URLS, "URL", required=True, help="http or https; may hold a user and password."),
         SettingField(

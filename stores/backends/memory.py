@@ -87,7 +87,7 @@ class MemoryBackend(DataStoreBackend):
     """Stalwart's `m` and `y` as two dictionaries; every step holds one lock."""
 
     TYPE = "memory"
-    LABEL = "Memory"
+    LABEL = say("Memory")
     SETTINGS = (SettingField("name", label="Name", default="default", help="Backends of one name share their rows."),)
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:

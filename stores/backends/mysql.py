@@ -66,7 +66,7 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
     """The tables of one database."""
 
     TYPE = "mysql"
-    LABEL = "MySQL or MariaDB"
+    LABEL = say("MySQL or MariaDB")
     ADVICE = say("Host, database and a login that may read and change the tables m and y; Stalwart's own login has these rights.")
     SETTINGS = (
         SettingField("host", label="Host", required=True, help="Name or address of the server, or the path of its socket."),

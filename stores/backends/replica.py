@@ -67,7 +67,7 @@ class ReplicaBackend(Backend):
     """Reads that may be old come from the first replica that answers; all else goes to the primary."""
 
     TYPE = "sql-read-replica"
-    LABEL = "SQL with read replicas"
+    LABEL = say("SQL with read replicas")
     SETTINGS = (
         SettingField("primary", FieldType.STORE, "Primary", required=True, help="Id of the store that takes the writes."),
         SettingField("replicas", FieldType.STORES, "Replicas", help="Ids of its replicas."),

@@ -51,7 +51,7 @@ class ShardedBackend(Backend):
     """Keys spread over members by `xxh3_64(key) mod n`."""
 
     TYPE = "sharded-in-memory"
-    LABEL = "Sharded Redis"
+    LABEL = say("Sharded Redis")
     SETTINGS = (
         SettingField("stores", FieldType.STORES, "Stores", required=True, help="Ids of the Redis stores, in the order of Stalwart's list."),
     )

@@ -22,7 +22,7 @@ class StaticBackend(ReadOnlyTable):
     """The entries of one static store, typed and matched as the server does it (store-formats e.4)."""
 
     TYPE = "static"
-    LABEL = "In-memory static"
+    LABEL = say("In-memory static")
     ADVICE = say("Keys and values that never change by themselves: trusted domains, spam traps, redirectors.")
     WHY_READ_ONLY = say("In-memory static stores are read only: the server takes their entries from its configuration.")
     WHY_NO_PURGE = say("Entries of in-memory static stores never expire; there is nothing to purge.")

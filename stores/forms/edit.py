@@ -156,7 +156,7 @@ def _part(field: EditorField) -> forms.Field:
     attrs: dict[str, Any] = {"autocomplete": "off"}
     common: dict[str, Any] = {"label": field.label, "help_text": field.help, "required": field.type != "lines"}
     if field.type == "choice":
-        return forms.ChoiceField(choices=[(name, name) for name in field.choices], **common)
+        return forms.ChoiceField(choices=[(str(name), name) for name in field.choices], **common)
     if field.type == "lines":
         return forms.CharField(widget=forms.Textarea(attrs={**attrs, "rows": 4}), strip=False, **common)
     if field.type in ("integer", "number"):

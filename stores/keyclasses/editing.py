@@ -20,7 +20,7 @@ from stores.texts import figure, say
 from stores.types import Entry
 
 _WEIGHT_HELP: Final = say("trained messages")
-_COUNT: Final = EditorField("count", "Messages", minimum=0, maximum=U32_MAX)
+_COUNT: Final = EditorField("count", say("Messages"), minimum=0, maximum=U32_MAX)
 _SCORE: Final = EditorField("score", say("Score in all"), "number", say("the sum over the messages, above 0 leans to spam"))
 
 _FORMS: Final[Mapping[str, tuple[EditorField, ...]]] = {
@@ -28,17 +28,17 @@ _FORMS: Final[Mapping[str, tuple[EditorField, ...]]] = {
     "reputation-sieve": (_COUNT, _SCORE),
     "greylist": (),
     "trusted-reply": (),
-    "counter": (EditorField("count", "Number", minimum=I64_MIN, maximum=I64_MAX),),
+    "counter": (EditorField("count", say("Number"), minimum=I64_MIN, maximum=I64_MAX),),
     "bayes-weights": (
-        EditorField("ham", "Ham", help=_WEIGHT_HELP, minimum=0, maximum=U32_MAX),
-        EditorField("spam", "Spam", help=_WEIGHT_HELP, minimum=0, maximum=U32_MAX),
+        EditorField("ham", say("Ham"), help=_WEIGHT_HELP, minimum=0, maximum=U32_MAX),
+        EditorField("spam", say("Spam"), help=_WEIGHT_HELP, minimum=0, maximum=U32_MAX),
     ),
     "sieve-value": (
         EditorField(
             "type", say("Written as"), "choice", say("plain is what expressions write; the others are values of Sieve scripts"),
-            ("plain", "text", "integer", "float", "list"),
+            (say("plain"), say("text"), say("integer"), say("float"), say("list")),
         ),
-        EditorField("value", "Value", "lines", say('a list as JSON: ["a", 2, 3.5]')),
+        EditorField("value", say("Value"), "lines", say('a list as JSON: ["a", 2, 3.5]')),
     ),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from stores.models.fields import EncryptedJSONField
 
@@ -17,7 +18,9 @@ class Store(models.Model):
         primary_key=True,
         max_length=191,
         validators=[
-            RegexValidator(r"^[^\x00-\x20/\\?#%\x7f]+\Z", "Use letters, digits, dots, dashes; no blanks, slashes, ?, # or percent signs.")
+            RegexValidator(
+                r"^[^\x00-\x20/\\?#%\x7f]+\Z", _("Use letters, digits, dots, dashes; no blanks, slashes, ?, # or percent signs.")
+            )
         ],
     )
     type = models.CharField(max_length=40)

@@ -31,15 +31,15 @@ class KindInfo:
 
 KINDS: Final[Mapping[str, KindInfo]] = {
     AlertKind.BACKLOG: KindInfo(
-        say("Expired keys wait for a purge"), "keys", 100_000, say("More expired keys than this at the last count.")
+        say("Expired keys wait for a purge"), say("keys"), 100_000, say("More expired keys than this at the last count.")
     ),
     AlertKind.PURGE: KindInfo(say("A purge failed or was missed"), help=say("The last purge of the store did not end well.")),
-    AlertKind.STALE: KindInfo(say("The last count is too old"), "hours", 6, say("No count for more hours than this.")),
+    AlertKind.STALE: KindInfo(say("The last count is too old"), say("hours"), 6, say("No count for more hours than this.")),
     AlertKind.GROWTH: KindInfo(
         say("A class grows too fast"), say("% a day"), 50, say("Keys of a class grew by more than this in a day, and by 100 at least.")
     ),
-    AlertKind.DOWN: KindInfo(say("The store does not answer"), "minutes", 2, say("Silent for longer than this.")),
-    AlertKind.BEAT: KindInfo(say("The scheduler is silent"), "minutes", 5, say("No sign of life of beat for longer than this.")),
+    AlertKind.DOWN: KindInfo(say("The store does not answer"), say("minutes"), 2, say("Silent for longer than this.")),
+    AlertKind.BEAT: KindInfo(say("The scheduler is silent"), say("minutes"), 5, say("No sign of life of beat for longer than this.")),
 }
 
 

@@ -241,4 +241,6 @@ def _threshold(kind: str, number: float | None) -> float:
 
 def choices() -> Iterable[tuple[str, str]]:
     """Kinds to choose from, with the unit of their limit."""
-    return [(kind, f"{info.title} ({info.unit})" if info.unit else info.title) for kind, info in KINDS.items()]
+    return [
+        (kind, say("%(title)s (%(unit)s)", title=info.title, unit=info.unit) if info.unit else info.title) for kind, info in KINDS.items()
+    ]

@@ -10,10 +10,12 @@ from django import template
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
 
+from stores.services.recall import recalled
 from stores.services.store_settings import MASK
 from stores.templatetags import words
-from stores.texts import shown
+from stores.texts import Text, shown
 
 register = template.Library()
 
@@ -77,8 +79,8 @@ def share(part: int | float, whole: int | float) -> str:
 
 @register.filter
 def said(text: str) -> str:
-    """A text of the pure modules in the reader's language, for filters that work on its letters."""
-    return shown(text)
+    """A text of the pure modules in the reader's language, for filters that work on its letters; one that was stored, too."""
+    return shown(text) if isinstance(text, Text) else recalled(str(text or ""))
 
 
 def unix(moment: float | datetime) -> float:
@@ -89,9 +91,9 @@ def unix(moment: float | datetime) -> float:
 @register.filter
 def marked(text: str) -> SafeString:
     """Text with `quoted` settings set as code."""
-    pieces = shown(text).split("`")
+    pieces = said(text).split("`")
     if len(pieces) % 2 == 0:
-        return format_html("{}", shown(text))
+        return format_html("{}", said(text))
     forms = [('<span class="kv-code">{}</span>' if place % 2 else "{}", piece) for place, piece in enumerate(pieces)]
     return mark_safe("".join(format_html(form, piece) for form, piece in forms))  # noqa: S308
 
@@ -99,7 +101,7 @@ def marked(text: str) -> SafeString:
 @register.filter
 def blacked(text: str) -> SafeString:
     """A line of a configuration; the dots of a hidden secret become a black box that is read as "hidden"."""
-    return mark_safe("<i>hidden</i>".join(format_html("{}", piece) for piece in str(text).split(MASK)))  # noqa: S308
+    return mark_safe(format_html("<i>{}</i>", gettext("hidden")).join(format_html("{}", piece) for piece in str(text).split(MASK)))  # noqa: S308
 
 
 @register.simple_tag

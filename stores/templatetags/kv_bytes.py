@@ -307,7 +307,7 @@ def _part_text(name: str, value: Any) -> SafeString | str:
     if isinstance(value, int) and name in TIMES:
         return format_html('{} <span class="kv-muted">{}</span>', words.absolute(value), words.relative(value))
     if isinstance(value, str):
-        return texts.shown(value)
+        return gettext("text") if name == "encoding" and value == "text" else texts.shown(value)
     return words.count(value) if isinstance(value, int) and name in ("ham", "spam", "count", "bytes", "uploads") else str(value)
 
 
