@@ -55,9 +55,11 @@ def find(request: HttpRequest) -> HttpResponse:
     except BadConfig as error:
         return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
     context |= answer(found)
+    context["nothing_yet"] = not context["rows"] and (not cursor or "none" in request.GET)
+    context |= {"continued": bool(cursor), "going_on": bool(cursor) and "none" not in request.GET}
     context["soon"] = bool(budget) or not cursor
     if context["more_url"] and (step := _step(request)) < STEPS_BY_ITSELF:
-        context["auto_url"] = f"{context['more_url']}&step={step + 1}"
+        context["auto_url"] = f"{context['more_url']}&step={step + 1}{'&none=1' if context['nothing_yet'] else ''}"
     return show(request, TEMPLATE, context, fragment="traces")
 
 

@@ -79,10 +79,11 @@ def test_the_page_goes_on_by_itself_and_not_for_ever(client: Client, memory: Sto
     response = client.get("/find/?q=needle")
     for step in range(1, STEPS_BY_ITSELF + 1):
         found = re.search(r'hx-get="([^"]+)" hx-trigger="load', response.content.decode())
-        assert found and found[1].endswith(f"&amp;step={step}")
+        assert found and found[1].endswith(f"&amp;step={step}&amp;none=1")
         response = client.get(unescape(found[1]), headers={"HX-Request": "true"})
         page = response.content.decode()
         assert "<html" not in page and "<table" not in page and page.count("walked through") == 1
+        assert "No trace of needle" in page and 'hx-target="this"' not in page
     assert "hx-trigger" not in page and 'rel="next"' in page
 
 
