@@ -83,7 +83,7 @@ def test_pages_of_a_counted_store(client: Client, captured: Callable[..., Store]
 def test_the_page_of_one_key_of_every_class(client: Client, captured: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> None:
     store = captured()
     keys = everything(store)
-    first = {key[:1] if key[:1] < b" " else key[:4]: key for key in sorted(keys, reverse=True) if len(key) < 200}
+    first = {key[:1] if key[:1] < b" " else key[:4]: key for key in sorted(keys, reverse=True) if len(key) < 200 and b"\t" not in key}
     data = _with_keys(store)
     speak(monkeypatch)
     for key in first.values():
