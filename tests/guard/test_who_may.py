@@ -103,7 +103,8 @@ def world(db: None) -> dict[str, Any]:
 
 PARTS: Mapping[str, Any] = {
     "store_id": "mem", "key": KEY, "run_id": RUN, "errand_id": ERRAND, "rule_id": 7, "user_id": 999_999, "token_id": 999_999,
-    "session_id": 999_999, "account_id": 999_999, "publication_id": 999_999, "pk": 999_999, "type_name": "sqlite", "kind": "rates", "what": "rate-auth",
+    "session_id": 999_999, "account_id": 999_999, "publication_id": 999_999, "pk": 999_999, "type_name": "sqlite",
+    "kind": "rates", "what": "rate-auth",
     "provider_id": "oidc", "token": "nonsense",
 }  # fmt: skip
 

@@ -36,11 +36,17 @@ def store(db: None, servers: SentinelSet, actor: Actor) -> Store:
     return definitions.create_store(actor, id="cache", type="redis", settings=servers.settings(), version="0.11")
 
 
+def alive(servers: SentinelSet) -> bool:
+    """Whether the first primary still runs."""
+    child = servers.primary.child
+    return child is not None and child.process.poll() is None
+
+
 def killing(servers: SentinelSet, after: int) -> Callable[[Run], None]:
     """Kill the primary once this many keys are done, and the replica has them."""
 
     def look(run: Run) -> None:
-        if run.values >= after and servers.primary.child.process.poll() is None:
+        if run.values >= after and alive(servers):
             servers.replicated()
             servers.primary.kill()
 
@@ -49,10 +55,10 @@ def killing(servers: SentinelSet, after: int) -> Callable[[Run], None]:
 
 @pytest.mark.parametrize("do", [Do.EXPIRY, Do.DELETE])
 def test_a_change_in_bulk(servers: SentinelSet, store: Store, actor: Actor, do: Do) -> None:
-    change = make_change(do, KeyFilter(match="k*"), time.time(), **({"expiry": "2 days"} if do is Do.EXPIRY else {}))
+    change = make_change(do, KeyFilter(match="k*"), time.time(), expiry="2 days" if do is Do.EXPIRY else "")
     shown = preview(store, change)
     run = bulk.run_in_foreground(actor, store, confirmed(store, shown.token, str(shown.found.keys)), Pace.FAST, killing(servers, 500))
-    assert servers.primary.child.process.poll() is not None, "it was killed on the way"
+    assert not alive(servers), "it was killed on the way"
     assert (run.state, run.error) == (RunState.DONE, "")
     assert run.values == len(KEYS), "each key is counted once"
     with servers.replicas[0].client() as client:
@@ -72,4 +78,4 @@ def test_a_count(servers: SentinelSet, store: Store, actor: Actor, monkeypatch: 
     monkeypatch.setattr(SentinelLink, "run", interrupted)
     found = census.count(store, actor)
     assert found.total["keys"] == len(KEYS)
-    assert servers.primary.child.process.poll() is not None, "it was killed on the way"
+    assert not alive(servers), "it was killed on the way"

@@ -135,7 +135,7 @@ def test_a_walk_that_pending_additions_cut_short_is_refused(tmp_path: Path, monk
             store.page(b"", None, 1000, True)
         with pytest.raises(StoreRefused, match="ended early"):
             store.count(b"", None, 1000, True)
-        number = store.census_begin(b"")
+        number = store.census_begin(b"", True)
         with pytest.raises(StoreRefused, match="ended early"):
             while store.census_next(number):
                 pass

@@ -34,7 +34,7 @@ def foreign(text: str) -> str:
 
 def speak(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on everything that is looked up in a catalog comes back in those letters. Forms of dates stay what they are."""
-    real = translation._trans
+    real = translation._trans  # type: ignore[attr-defined]
 
     def one(message: str) -> str:
         return foreign(str(message))
