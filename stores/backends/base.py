@@ -228,7 +228,7 @@ class Backend(ABC):
         The delete re-checks the expiry, so a renewed row survives; counter and marker go together; malformed rows are
         reported and skipped; never-expiring rows and numbers without a marker stay.
         """
-        raise NotSupported(f"{self.LABEL} expires keys by itself; there is nothing to purge.")
+        raise NotSupported(say("%(label)s expires keys by itself; there is nothing to purge.", label=self.LABEL))
 
     def purge_parts(self, most: int = 1) -> list[str]:
         """Positions from which up to so many purges can work side by side, each to the end of its stretch; together they are the store.
@@ -299,7 +299,7 @@ class Backend(ABC):
     def require_writes(self) -> None:
         """Raise ReadOnly with the backend's own reason when this store takes no writes."""
         if not self.capabilities.writes:
-            raise ReadOnly(self.capabilities.why.get("writes", f"This {self.LABEL} store is read only."))
+            raise ReadOnly(self.capabilities.why.get("writes", say("This %(label)s store is read only.", label=self.LABEL)))
 
     def __enter__(self) -> Self:
         return self

@@ -114,7 +114,7 @@ class FoundationDBBackend(DataStoreBackend):
         SettingField("ids.datacenter", label="Data centre id", advanced=True, help="Tells the data centre of this process to the cluster."),
     )
     TIDY_WHY = say("FoundationDB gives the space of removed keys back by itself.")
-    ADVICE = "Needs FoundationDB's client library on this machine and the server's cluster file."
+    ADVICE = say("Needs FoundationDB's client library on this machine and the server's cluster file.")
 
     def __init__(self, settings: Mapping[str, str], *, version: str = "", clock: Clock = time.time) -> None:
         super().__init__(settings, version=version, clock=clock)

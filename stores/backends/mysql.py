@@ -120,7 +120,7 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
         """Asked of the server once: its packet size, whether it takes writes, and the login's rights on both tables."""
         packet, read_only = self._query("SELECT @@max_allowed_packet, @@global.read_only")[0]
         largest = min(MAX_VALUE, int(packet) // 2 - 4096)
-        reason = "This server is read only; it may be a replica." if int(read_only) else self._missing_rights()
+        reason = say("This server is read only; it may be a replica.") if int(read_only) else self._missing_rights()
         if not reason:
             return Capabilities(max_key=MAX_KEY, max_value=largest, tidies=True)
         return Capabilities(
@@ -140,7 +140,7 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
                     self._query(f"EXPLAIN {statement.format(table)}", {"k": b"", "v": b"0"})
                 except StoreRefused as error:
                     if error.code == "refused" and "right" in error.message:
-                        return f"The login {self.config.user} may not {right} in {table}."
+                        return say("The login %(user)s may not %(right)s in %(table)s.", user=self.config.user, right=right, table=table)
         return ""
 
     def ping(self) -> Ping:
@@ -192,10 +192,19 @@ class MySQLBackend(SurveyByKeys, PurgeByKeys):
         if self.config.tls:
             words = " ".join(str(self._query(f"SHOW SESSION STATUS LIKE '{name}'")[0][1]) for name in ("Ssl_version", "Ssl_cipher"))
             if self.config.allow_invalid:
-                yield Check("TLS", CheckState.WARN, f"{words}; the certificate is not verified", "Switch off TLS: accept any certificate.")
+                yield Check(
+                    say("TLS"),
+                    CheckState.WARN,
+                    say("%(words)s; the certificate is not verified", words=words),
+                    say("Switch off TLS: accept any certificate."),
+                )
             else:
-                yield Check("TLS", CheckState.OK, f"{words}, certificate verified")
-        yield Check("Login", CheckState.OK, f"as {self._query('SELECT current_user()')[0][0]} to database {self.config.database}")
+                yield Check(say("TLS"), CheckState.OK, say("%(words)s, certificate verified", words=words))
+        yield Check(
+            say("Login"),
+            CheckState.OK,
+            say("as %(user)s to database %(database)s", user=self._query("SELECT current_user()")[0][0], database=self.config.database),
+        )
 
     # statements
 

@@ -110,9 +110,18 @@ class PostgreSQLBackend(SurveyByPages, PurgeByPages):
             {"names": names},
         )[0]
         if standby:
-            return "This server is a standby; it takes no writes."
+            return say("This server is a standby; it takes no writes.")
         missing = [right for right, has in zip(("INSERT", "UPDATE", "DELETE"), allowed, strict=True) if not has]
-        return f"The login {self.config.user} may not {', '.join(missing)} in {' and '.join(names)}." if missing else ""
+        return (
+            say(
+                "The login %(user)s may not %(right)s in %(table)s.",
+                user=self.config.user,
+                right=", ".join(missing),
+                table=", ".join(names),
+            )
+            if missing
+            else ""
+        )
 
     def ping(self) -> Ping:
         """One round trip on an open connection."""
@@ -155,10 +164,19 @@ class PostgreSQLBackend(SurveyByPages, PurgeByPages):
         if self.config.tls:
             words = " ".join(map(str, secure[0]))
             if self.config.allow_invalid:
-                yield Check("TLS", CheckState.WARN, f"{words}; the certificate is not verified", "Switch off TLS: accept any certificate.")
+                yield Check(
+                    say("TLS"),
+                    CheckState.WARN,
+                    say("%(words)s; the certificate is not verified", words=words),
+                    say("Switch off TLS: accept any certificate."),
+                )
             else:
-                yield Check("TLS", CheckState.OK, f"{words}, certificate verified")
-        yield Check("Login", CheckState.OK, f"as {self._query('SELECT current_user')[0][0]} to database {self.config.database}")
+                yield Check(say("TLS"), CheckState.OK, say("%(words)s, certificate verified", words=words))
+        yield Check(
+            say("Login"),
+            CheckState.OK,
+            say("as %(user)s to database %(database)s", user=self._query("SELECT current_user")[0][0], database=self.config.database),
+        )
 
     # statements
 

@@ -14,6 +14,7 @@ from stores.backends.redis_measure import only
 from stores.backends.redis_pages import join_position, place_of, scan_with_info, share_before
 from stores.backends.redis_server import run_id_of, same_server
 from stores.errors import CursorLost
+from stores.texts import say
 from stores.types import CensusColumns
 
 FIRST, SECOND = "1", "2"
@@ -55,7 +56,7 @@ def last_of_half(link: Link, mark: str, reached: tuple[str, int], columns: Censu
     keyspace, server = link.run(lambda: pipelined(client, [("INFO", "keyspace"), ("INFO", "server")]))
     same_server(run_id, run_id_of(server))
     if _keys(link, keyspace) < FEW_KEYS:
-        raise CursorLost("The store has lost nearly all its keys meanwhile.", "Count again.")
+        raise CursorLost(say("The store has lost nearly all its keys meanwhile."), say("Count again."))
     if mark == SECOND:
         return columns
     others = _beyond_middle(link, run_id, cursor)

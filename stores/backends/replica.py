@@ -81,11 +81,15 @@ class ReplicaBackend(Backend):
         """`members`: the open backends of primary and replicas, the primary first; closed with this one. Raises BadConfig."""
         super().__init__(settings, version=version, clock=clock)
         if not members:
-            raise BadConfig("The primary is missing.", "Give the id of an SQL store.", "primary")
+            raise BadConfig(say("The primary is missing."), say("Give the id of an SQL store."), "primary")
         for number, member in enumerate(members):
             if member.TYPE not in self.MEMBER_TYPES:
                 field = "replicas" if number else "primary"
-                raise BadConfig(f"A {member.LABEL} store cannot be {field}.", "Give the id of an SQL store.", field)
+                raise BadConfig(
+                    say("A %(label)s store cannot be %(field)s.", label=member.LABEL, field=field),
+                    say("Give the id of an SQL store."),
+                    field,
+                )
         self.primary, *replicas = members
         self.replicas = [replica for replica in replicas if not _is_away(replica)]
         """Those that reads go to."""
@@ -122,7 +126,10 @@ class ReplicaBackend(Backend):
         away = [str(number) for number, replica in enumerate(self._members[1:], 1) if replica not in self.replicas]
         if not away:
             return ping
-        return Ping(ping.milliseconds, f"{ping.server}, without replica {' and '.join(away)}: its reads go to the primary")
+        return Ping(
+            ping.milliseconds,
+            say("%(server)s, without replica %(away)s: its reads go to the primary", server=ping.server, away=", ".join(away)),
+        )
 
     def _leave_out(self, replica: Backend) -> None:
         self.replicas.remove(replica)
@@ -131,7 +138,10 @@ class ReplicaBackend(Backend):
     def check(self) -> list[Check]:
         """The primary's test step by step, then one line a replica with its lag; one that fails is no reason to stop."""
         checks = [replace(check, name=f"Primary: {check.name}") for check in self.primary.check()]
-        return [*checks, *(_check_of(f"Replica {number}", replica) for number, replica in enumerate(self._members[1:], 1))]
+        return [
+            *checks,
+            *(_check_of(say("Replica %(number)s", number=number), replica) for number, replica in enumerate(self._members[1:], 1)),
+        ]
 
     def _old_is_fine(self, read: Callable[[Backend], Answer]) -> Answer:
         """Ask the replicas in order, then the primary. One that fails is not asked again for a while."""
@@ -271,18 +281,25 @@ def _check_of(name: str, replica: Backend) -> Check:
     """Whether a replica answers, and how far it is behind."""
     failed = [check for check in replica.check() if check.state is CheckState.FAILED]
     if failed:
-        return Check(name, CheckState.WARN, failed[0].detail, failed[0].fix or "Reads go to the primary.")
+        return Check(name, CheckState.WARN, failed[0].detail, failed[0].fix or say("Reads go to the primary."))
     try:
         found = replica.replication() if isinstance(replica, SQLBackend) else None
     except StoreError as error:
-        return Check(name, CheckState.OK, f"answers; lag unknown: {error.message}")
+        return Check(name, CheckState.OK, say("answers; lag unknown: %(message)s", message=error.message))
     if found is None:
-        return Check(name, CheckState.OK, "answers; a file has no lag of its own")
+        return Check(name, CheckState.OK, say("answers; a file has no lag of its own"))
     if found.hidden:
-        return Check(name, CheckState.OK, f"answers; {found.hidden}")
+        return Check(name, CheckState.OK, say("answers; %(hidden)s", hidden=found.hidden))
     if not found.follows:
-        return Check(name, CheckState.WARN, "answers, but is no replica of anything", "Check the addresses of primary and replicas.")
+        return Check(
+            name, CheckState.WARN, say("answers, but is no replica of anything"), say("Check the addresses of primary and replicas.")
+        )
     words = lag_words(found)
     if found.broken or (found.seconds or 0) > LAG_SECONDS:
-        return Check(name, CheckState.WARN, f"answers, {words}", "What is browsed and counted is as old; look at the replica's log.")
-    return Check(name, CheckState.OK, f"answers, {words}")
+        return Check(
+            name,
+            CheckState.WARN,
+            say("answers, %(words)s", words=words),
+            say("What is browsed and counted is as old; look at the replica's log."),
+        )
+    return Check(name, CheckState.OK, say("answers, %(words)s", words=words))

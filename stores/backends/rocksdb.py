@@ -39,7 +39,7 @@ from stores.codecs.cursors import cursor_after, start_after
 from stores.codecs.numbers import put_i64_le
 from stores.codecs.sqltables import COUNTERS, OLD_COUNTERS, VALUES, guess_version, tables_of
 from stores.errors import BadConfig, StoreError
-from stores.texts import say
+from stores.texts import figure, say
 from stores.types import (
     ALL_KEYS,
     Capabilities,
@@ -230,21 +230,33 @@ class RocksDBBackend(DataStoreBackend):
     def _check_folder(self) -> Check:
         rocksfiles.inspect(self.path)
         version = rocksfiles.engine_version(self.path)
-        return Check("Folder", CheckState.OK, f"A RocksDB database, last written by RocksDB {version or 'of an unknown version'}.")
+        return Check(
+            say("Folder"),
+            CheckState.OK,
+            say("A RocksDB database, last written by RocksDB %(version)s.", version=version or say("of an unknown version")),
+        )
 
     def _check_tables(self) -> Check:
         families = self.shared.ask("families")
         numbers = self.shared.ask("counter_table")
-        return Check("Tables", CheckState.OK, f"m and {numbers} are there, among {len(families)} column families.")
+        return Check(
+            say("Tables"),
+            CheckState.OK,
+            say("m and %(numbers)s are there, among %(count)s column families.", numbers=numbers, count=len(families)),
+        )
 
     def _check_reading(self) -> Check:
-        return Check("Reading", CheckState.OK, f"Opened and read in {self.ping().milliseconds:.0f} ms.")
+        return Check(
+            say("Reading"), CheckState.OK, say("Opened and read in %(milliseconds)s ms.", milliseconds=figure(self.ping().milliseconds))
+        )
 
     def _check_writing(self) -> Check:
         why = self._why_no_writes()
         if why:
-            return Check("Writing", CheckState.WARN, why, "Reading works; stop the mail server when you want to edit or purge here.")
-        return Check("Writing", CheckState.OK, "No other process has the database open.")
+            return Check(
+                say("Writing"), CheckState.WARN, why, say("Reading works; stop the mail server when you want to edit or purge here.")
+            )
+        return Check(say("Writing"), CheckState.OK, say("No other process has the database open."))
 
     # reading
 

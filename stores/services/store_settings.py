@@ -95,7 +95,11 @@ def _checked(field: SettingField, value: str) -> str:
         return value
     problem = _CHECKS[field.type](field, value) if field.type in _CHECKS else ""
     if problem:
-        raise BadConfig(f"{field.label or field.name}: {problem}", say("Setting %(field)s.", field=field.name), field.name)
+        raise BadConfig(
+            say("%(label)s: %(problem)s", label=field.label or field.name, problem=problem),
+            say("Setting %(field)s.", field=field.name),
+            field.name,
+        )
     return _BOOLEANS[value.lower()] if field.type is FieldType.BOOLEAN else value
 
 

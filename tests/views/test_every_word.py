@@ -24,9 +24,10 @@ NAMES = "kvadmin|mem|ana|gone|memstore|UTC|greeting|old|hello|nobody|john|jane|a
 CLIENTS = "mua-ünicode|tv-app\\d*|webadmin|L{9,}|V{9,}"
 FORMATS = "TOML|JSON|CSV|SQLite|PostgreSQL|RocksDB|FoundationDB|Redis|MySQL|HTTP|LMTP|TLS|AS\\d+|ACME|OAuth|DMARC|BLAKE3|TTL|PEM"
 OPTIONS = "urls|path|host|url|timeout|name|default|single|cluster|sentinel|resp[23]|latin1|list|csv"
-EXAMPLES = "account \\d+|fallback administrator|https?://\\S*|user@\\*|7 days|2 days|2 h 30 min|CN=[^·]*|bincode [12]|http-01|tls-alpn-01"
+WORDS = "Authorized|TokenIssued|Pending|account \\d+|fallback administrator"
+EXAMPLES = "https?://\\S*|user@\\*|7 days|2 days|2 h 30 min|CN=[^·]*|bincode [12]|http-01|tls-alpn-01"
 DATA = re.compile(
-    rf"\b(?:{NAMES}|{CLIENTS}|{FORMATS}|{OPTIONS})\b|{EXAMPLES}|[\w.+<>-]*@[\w.-]+|\b[\w-]+\.[\w.-]+\b|\b[0-9a-f:]{{4,}}…?|[“\"][^”\"]*[”\"]|<id>"
+    rf"\b(?:{NAMES}|{CLIENTS}|{FORMATS}|{OPTIONS})\b|{WORDS}|{EXAMPLES}|[\w.+<>-]*@[\w.-]+|\b[\w-]+\.[\w.-]+\b|\b[0-9a-f:]{{4,}}…?|[“\"][^”\"]*[”\"]|<id>"
 )
 """What the stores of these tests hold, names of formats, options and programs, and examples that are typed as they stand."""
 VARIABLES = (  # noqa: SIM905
