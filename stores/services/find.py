@@ -93,8 +93,11 @@ def search(
     cursor: str = "",
     budget_seconds: float | None = BUDGET_SECONDS,
     clock: Clock = time.time,
+    walks: bool = True,
 ) -> Found:
     """Look in all switched-on stores, or in those given. Look-ups always finish; the walks share the time budget (None: to the end).
+
+    Without `walks` only look-ups are made, and `next` begins the walks.
 
     Raises BadConfig(field="subject") for an empty or overlong subject, CursorLost for a cursor of another search.
     """
@@ -110,7 +113,7 @@ def search(
 
     def look(store: Store, backend: Backend) -> Searched:
         position = None if positions is None else positions[store.pk]
-        return _Look(store, backend, text, limits, now).run(position, deadline)
+        return _Look(store, backend, text, limits, now).run(position, deadline, walks)
 
     answers = ask_each(asked, look, clock)
     for answer in answers.values():
@@ -169,8 +172,8 @@ class _Look:
         self.why = self.hunt.test()
         self.found: dict[bytes, Finding] = {}
 
-    def run(self, position: Position | None, deadline: float | None) -> Searched:
-        """Look up the exact keys, unless this is a further step, and walk on until the deadline."""
+    def run(self, position: Position | None, deadline: float | None, walks: bool = True) -> Searched:
+        """Look up the exact keys, unless this is a further step, and walk on until the deadline, if at all."""
         lookups = 0
         for key, (slug, why) in self.hunt.exact.items() if position is None else ():
             entry = self.backend.get(key)
@@ -180,7 +183,8 @@ class _Look:
                 if found == slug:
                     self._keep(settled, why)
         walk = Walk(self.backend, self.version, self.hunt.ranges, self._wants, self._take)
-        after = walk.go(position, deadline, lambda: len(self.found) >= MOST_FINDINGS and deadline is not None)
+        full = deadline is not None
+        after = walk.go(position, deadline, lambda: full and len(self.found) >= MOST_FINDINGS) if walks else walk.unbegun(position)
         return Searched(self.store_id, tuple(self.found.values()), lookups, walk.scanned, after, walk.progress)
 
     def _wants(self, key: bytes, slug: str | None) -> bool:

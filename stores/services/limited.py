@@ -105,8 +105,11 @@ def limited(
     cursor: str = "",
     budget_seconds: float | None = BUDGET_SECONDS,
     clock: Clock = time.time,
+    walks: bool = True,
 ) -> LimitedNow:
     """The running windows of one class, or of all, in all switched-on stores or in those given. Walks share the time budget.
+
+    Without `walks` nothing is read yet, and `next` begins them.
 
     Raises BadConfig(field="class"), CursorLost.
     """
@@ -124,7 +127,7 @@ def limited(
     wanted = frozenset([slug] if slug else CLASSES)
 
     def look(store: Store, backend: Backend) -> Counted:
-        return _Look(store, backend, wanted, now).run(None if positions is None else positions[store.pk], deadline)
+        return _Look(store, backend, wanted, now).run(None if positions is None else positions[store.pk], deadline, walks)
 
     answers = ask_each(asked, look, clock)
     for answer in answers.values():
@@ -218,10 +221,10 @@ class _Look:
         self.heap: list[tuple[int, int, Window]] = []
         self.running = 0
 
-    def run(self, position: Position | None, deadline: float | None) -> Counted:
+    def run(self, position: Position | None, deadline: float | None, walks: bool) -> Counted:
         ranges = ranges_of(self.wanted, self.version, self.backend.capabilities.ordered_scan)
         walk = Walk(self.backend, self.version, ranges, lambda key, slug: slug in self.wanted, self._take)
-        after = walk.go(position, deadline)
+        after = walk.go(position, deadline) if walks else walk.unbegun(position)
         windows = tuple(window for _, _, window in self.heap)
         return Counted(self.store_id, windows, self.running, walk.scanned, after, walk.progress)
 

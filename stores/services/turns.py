@@ -56,11 +56,16 @@ def turn(budget_seconds: float) -> Iterator[float]:
         _walking.release()
 
 
+def others_wait() -> bool:
+    """Whether this process is at work on other pages than the one that asks."""
+    return _pages.now > 1
+
+
 def give_way(step_seconds: float) -> None:
     """Between two steps of a walk: rest while other pages are being made, 50 ms at most. On the command line it never does.
 
     The threads that walk through several stores rest one after another: together they take no more than one would.
     """
-    if _pages.now > 1:
+    if others_wait():
         with _resting:
             time.sleep(min(LONGEST_REST, GIVE_WAY * step_seconds))

@@ -58,6 +58,12 @@ class Walk:
         self.progress = None
         return None
 
+    def unbegun(self, position: Position | None) -> Position | None:
+        """Where `go` would begin, without a step; None where there is nothing to walk through."""
+        if position is not None or not self.ranges:
+            return position
+        return {"of": self._fingerprint(), "range": 0, "cursor": None}
+
     def _step(self, keys: KeyRange, cursor: str | None) -> str | None:
         """One bounded step; answers where the next one begins, None at the end of the stretch."""
         if self.ordered:

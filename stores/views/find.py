@@ -17,12 +17,12 @@ from stores.keyclasses import Meaning
 from stores.models import Store
 from stores.services import find as finding
 from stores.services.find import Found
-from stores.services.turns import turn
+from stores.services.turns import others_wait, turn
 from stores.views.common import page, show
 
 TEMPLATE = "stores/find.html"
 FIRST_SECONDS = 0.05
-"""What walks get before the page is there."""
+"""What walks get before the page is there; nothing while other pages are being made."""
 STEPS_BY_ITSELF = 10
 """Then somebody has to ask for more: a page that is left open does not keep a store busy."""
 
@@ -51,7 +51,8 @@ def find(request: HttpRequest) -> HttpResponse:
         return show(request, TEMPLATE, context)
     try:
         with turn(finding.BUDGET_SECONDS) as budget:
-            found = finding.search(subject, cursor=cursor, budget_seconds=budget if cursor else min(budget, FIRST_SECONDS))
+            seconds = budget if cursor else min(budget, FIRST_SECONDS)
+            found = finding.search(subject, cursor=cursor, budget_seconds=seconds, walks=bool(cursor) or not others_wait())
     except BadConfig as error:
         return show(request, TEMPLATE, context | {"problem": error}, status=error.status)
     context |= answer(found)

@@ -15,13 +15,13 @@ from stores.registry import find_store, visible_stores
 from stores.services import limited as service
 from stores.services.limited import LimitedNow
 from stores.services.relief import Target
-from stores.services.turns import turn
+from stores.services.turns import others_wait, turn
 from stores.views.common import page, show
 
 TEMPLATE = "stores/limited.html"
 SHOWN = 200
 FIRST_SECONDS = 0.05
-"""What the walk gets before the page is there."""
+"""What the walk gets before the page is there; nothing while other pages are being made."""
 LAST_TRY = "1" * 10
 """So often the page asks again by itself, while the walks of others have their turn."""
 
@@ -37,7 +37,9 @@ def limited(request: HttpRequest) -> HttpResponse:
     stores = [find_store(store_id)] if store_id else None
     whole = request.GET.get("whole", "")
     with turn(service.BUDGET_SECONDS) as budget:
-        found = service.limited(stores, slug, cursor, budget if cursor or whole else min(budget, FIRST_SECONDS))
+        first = not (cursor or whole)
+        seconds = min(budget, FIRST_SECONDS) if first else budget
+        found = service.limited(stores, slug, cursor, seconds, walks=not first or not others_wait())
     again = found.next and not cursor and (not whole or (not budget and whole != LAST_TRY))
     query = {name: value for name, value in (("class", slug), ("store", store_id)) if value}
     context: dict[str, Any] = {

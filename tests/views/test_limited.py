@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 from django.test import Client
 
 from stores.models import Run, Store
 from stores.services import bulk
-from stores.services.turns import turn
+from stores.services.turns import answering, turn
 from stores.views.limited import LAST_TRY
-from tests.services.conftest import everything, new_memory, plant_counter, soon, stored
+from tests.services.conftest import everything, new_memory, plant, plant_counter, soon, stored
 from tests.services.test_limited import IP, window
 from tests.views.pages import assert_sound, text_of
 
@@ -127,3 +128,22 @@ def test_while_another_page_walks_the_page_asks_again_later(client: Client, memo
     assert "hx-trigger" not in last and "Look on" in last
     assert 'hx-trigger="load"' in searched or "nothing is cut off" in searched
     assert "600 running" in client.get("/limited/?whole=11").content.decode()
+
+
+def test_while_other_pages_are_made_the_first_look_walks_through_nothing(client: Client, memory: Store) -> None:
+    window(memory, b"\x05\xff\xff\xff\xff", 99)
+    plant(memory, b"zz-needle")
+    with answering():
+        limited = client.get("/limited/")
+        searched = client.get("/find/?q=needle")
+        looked_up = text_of(client.get("/find/?q=255.255.255.255"))
+    for page in (limited, searched):
+        assert_sound(page)
+        assert "0 keys" in text_of(page)
+    assert "No running window so far" in text_of(limited) and "No trace of needle so far" in text_of(searched)
+    assert "failed logins from this address" in looked_up, "a key that can be asked for by name is"
+    for page, there in ((limited, "255.255.255.255"), (searched, "zz-needle")):
+        for link in (r'hx-get="([^"]+)" hx-trigger="load"', r'href="([^"]+)"(?: rel="next")?>(?:Search|Look) on'):
+            found = re.search(link, page.content.decode())
+            assert found
+            assert there in text_of(client.get(unescape(found[1])))
