@@ -20,8 +20,10 @@ __all__ = ["CUSTOM", "FilterCount", "KeyFilter", "KeyPage", "Row", "json_row", "
 
 RARE_SECONDS: Final = 0.2
 """How long a first page looks for keys of which the census knows only a few, where finding them means reading the whole store."""
-EMPTY_SECONDS: Final = 0.01
-"""The same where the census knows none: it answers at once, and the page searches on by itself."""
+LARGE: Final = 10_000
+"""Keys of a store that takes too long to read for a first page of which the census knows no key: it answers, the page searches on."""
+_ENOUGH: Final = 0.9
+"""The share of a full page after which a store without order is not asked again: the next answer would be much too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class FilterCount:
     keys: int
     at: datetime
     exact: bool
+    of: int
+    """The keys of the whole store then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +70,18 @@ def list_keys(
 
     Cost: one keyset page when the filter needs no look at the rows; otherwise as many as fit the budget, and the page says
     that it is partial. A first page of which the last census knows too few keys to fill it takes 0.2 s at most on a store without
-    order, and 0.01 s where it knows none: the census answers at once, and the search goes on from the page's cursor. `census`: the
-    latest, where the caller has read it already. Raises CursorLost, and what the store says.
+    order, and reads nothing where it knows none in a large store: the census answers, and the search goes on from the page's
+    cursor. `census`: the latest, where the caller has read it already. Raises CursorLost, and what the store says.
     """
     deadline = time.monotonic() + budget_seconds
     count = counted(store, filter, census)
     with opened(store, clock) as backend:
         walk = FilterWalk(backend, store.effective_version, filter, clock())
         if not cursor and not walk.ordered and count is not None and count.keys < limit:
-            deadline = min(deadline, time.monotonic() + (RARE_SECONDS if count.keys else EMPTY_SECONDS))
+            if not count.keys and count.of >= LARGE:
+                return KeyPage((), walk.cursor_of(Position()), 0, False, True, 0.0, count, walk.notes())
+            deadline = min(deadline, time.monotonic() + RARE_SECONDS)
+        enough = limit if walk.ordered else round(limit * _ENOUGH)
         rows: dict[bytes, Row] = {}
         scanned, late = 0, False
         position: Position | None = walk.position_of(cursor)
@@ -83,7 +90,7 @@ def list_keys(
             rows.update((entry.key, walk.row(entry)) for entry in step.entries)
             position = step.after
             late = time.monotonic() >= deadline
-            if len(rows) >= limit or late or position is None:
+            if len(rows) >= enough or late or position is None:
                 break
         shown = list(rows.values())
         if walk.ordered and len(shown) > limit:
@@ -144,7 +151,7 @@ def counted(store: Store, filter: KeyFilter, census: Census | None = None) -> Fi
         return None
     row = census.total if not filter.class_slug else _class_row(census, filter.class_slug)
     keys = _count_of(row, filter)
-    return None if keys is None else FilterCount(keys, census.at, census.exact)
+    return None if keys is None else FilterCount(keys, census.at, census.exact, _keys_of(census.total))
 
 
 def _class_row(census: Census, slug: str) -> dict[str, int]:
@@ -152,8 +159,12 @@ def _class_row(census: Census, slug: str) -> dict[str, int]:
     return next((row for row in census.classes if row["class"] == wanted), {})
 
 
+def _keys_of(row: dict[str, int]) -> int:
+    return sum(row.get(name, 0) for name in ("keys", "counters", "locks"))
+
+
 def _count_of(row: dict[str, int], filter: KeyFilter) -> int | None:
-    everything = sum(row.get(name, 0) for name in ("keys", "counters", "locks"))
+    everything = _keys_of(row)
     if filter.kind is Kind.COUNTER:
         return row.get("counters", 0)
     if filter.kind is Kind.LOCK:
