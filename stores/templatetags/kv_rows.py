@@ -21,24 +21,27 @@ from stores.texts import shown
 register = template.Library()
 
 NOTHING = mark_safe("")
+# Roles in words: browsers forget what a table is whose rows are laid out as a grid.
 _ROW = (
-    '<tr{}><td class="c-pick">{}</td>'
-    '<td class="c-subject">{}<span class="kv-l2 kv-bytes">{}</span></td>'
-    '<td class="c-class">{}</td>'
-    '<td class="c-value"><span class="kv-l1 is-cut{}">{}</span><span class="kv-l2">{}</span></td>'
+    '<tr role="row"{}><td role="cell" class="c-pick">{}</td>'
+    '<td role="cell" class="c-subject">{}<span class="kv-l2 kv-bytes">{}</span></td>'
+    '<td role="cell" class="c-class">{}</td>'
+    '<td role="cell" class="c-value"><span class="kv-l1 is-cut{}">{}</span><span class="kv-l2">{}</span></td>'
     "{}</tr>\n"
 )
 _SUBJECT = '<a class="kv-subject kv-l1 is-cut" href="{}{}/">{}</a>'
 _UNVERIFIED = '<span class="kv-l1"><a class="kv-subject" href="{}{}/">{}</a><span class="kv-tag">{}</span></span>'
 _PICK = '<input class="form-check-input" type="checkbox" name="pick" value="{}:{}" data-kv-pick aria-label="{}">'
 _LATER = (
-    '<td class="num c-exp" title="{}"><time class="kv-l1 is-cut" datetime="{}" data-kv-ago="{}">{}</time><span class="kv-l2">{}</span></td>'
-)
-_EXPIRED = (
-    '<td class="num c-exp" title="{}"><span class="kv-l1 is-cut kv-is-warn">{} <time datetime="{}" data-kv-ago="{}">{}</time></span>'
+    '<td role="cell" class="num c-exp" title="{}"><time class="kv-l1 is-cut" datetime="{}" data-kv-ago="{}">{}</time>'
     '<span class="kv-l2">{}</span></td>'
 )
-_NO_TIME = '<td class="num c-exp"><span class="kv-l1 is-cut{}">{}</span><span class="kv-l2">{}</span></td>'
+_EXPIRED = (
+    '<td role="cell" class="num c-exp" title="{}">'
+    '<span class="kv-l1 is-cut kv-is-warn">{} <time datetime="{}" data-kv-ago="{}">{}</time></span>'
+    '<span class="kv-l2">{}</span></td>'
+)
+_NO_TIME = '<td role="cell" class="num c-exp"><span class="kv-l1 is-cut{}">{}</span><span class="kv-l2">{}</span></td>'
 
 
 class Rows:
