@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable
@@ -74,11 +75,11 @@ def serve(connection: Connection, database: LocalDatabase, asker: int) -> None:
 
 
 def answer(database: LocalDatabase, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-    """The result, or the error as its class, message and fix."""
+    """The result, or the error as its class and, pickled because they are texts of many languages, its message and fix."""
     try:
         found = OPERATIONS[name](database, *arguments)
     except StoreError as error:
-        return False, (type(error).__name__, error.message, error.fix)
+        return False, (type(error).__name__, pickle.dumps((error.message, error.fix)))
     return True, tuple(found) if isinstance(found, tuple) else found
 
 

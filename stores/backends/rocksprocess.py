@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import marshal
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -69,7 +70,8 @@ class Child:
             raise Died from error
         if fine:
             return found
-        kind, message, fix = found
+        kind, said = found
+        message, fix = pickle.loads(said)  # noqa: S301 - from a process that this one started
         raise getattr(errors, kind, StoreUnavailable)(message, fix)
 
     def _receive(self, until: float) -> tuple[bool, Any]:

@@ -215,7 +215,7 @@ class Unaware(MySQLBackend):
 def test_a_session_keeps_to_its_limits(mariadb: MariaDBHarness) -> None:
     with closing(mariadb.open(SettableClock())) as backend:
         row = backend._query("SELECT @@tx_isolation, @@innodb_lock_wait_timeout, @@max_statement_time, @@sql_mode, @@autocommit")[0]
-    assert row == ("READ-COMMITTED", 2, 5.0, "STRICT_ALL_TABLES", 1)
+    assert row == ("READ-COMMITTED", 1, 5.0, "STRICT_ALL_TABLES", 1)
 
 
 @pytest.mark.parametrize("pace", Pace)

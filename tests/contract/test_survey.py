@@ -96,7 +96,7 @@ def test_an_empty_store(store: StoreUnderTest) -> None:
 
 @pytest.mark.layout("data")
 def test_a_survey_goes_on_from_any_of_its_positions(store: StoreUnderTest) -> None:
-    store.harness.plant(stalwart_rows(60_000 if store.backend.TYPE in ("sqlite", "sql-read-replica") else 30_000, 9))
+    store.harness.plant(stalwart_rows(60_000 if store.backend.TYPE in ("sqlite", "sql-read-replica", "rocksdb") else 30_000, 9))
     wanted = surveyed(store, "0.11")
     plan: CensusPlan | None = Tally("0.11", store.now, "data").plan()
     before, tried = Tally("0.11", store.now, "data"), 0
