@@ -12,7 +12,7 @@ import pytest
 from babel.messages.pofile import read_po
 from django.utils import translation
 
-from stores.templatetags import kv, kv_runs
+from stores.templatetags import kv, kv_runs, words
 from tests.fixtures_path import ROOT
 from tests.views.pages import VOID
 
@@ -53,6 +53,8 @@ def speak(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(library, "recalled", lambda stored: foreign(stored) if stored in known else stored)
     for name, stand_in in (("gettext", one), ("ngettext", several), ("pgettext", in_context), ("npgettext", several_in_context)):
         monkeypatch.setattr(real, name, stand_in)
+    for name in ("_units", "_relative_forms", "_day_formed"):  # kept from before, and not to be kept for later
+        monkeypatch.setattr(words, name, getattr(words, name).__wrapped__)
 
 
 class Visible(HTMLParser):
