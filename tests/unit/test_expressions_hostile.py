@@ -181,7 +181,7 @@ def test_a_script_asks_so_many_questions_and_no_more(source: str) -> None:
 def test_a_script_and_an_expression_end_in_time_whatever_takes_it() -> None:
     stores = Stores({"stores": {"db": {"kind": "data", "keys": []}}}, "0.11")
     endless = 'let "i" "0"; while "1" { if string :contains "a" "b" { stop; } }'
-    outcome = run_script(compile_script(endless), SieveContext(stores, limits=Limits(seconds=0.05), instructions=1 << 60))
+    outcome = run_script(compile_script(endless), SieveContext(stores, limits=Limits(seconds=0.05, steps=1 << 60), instructions=1 << 60))
     assert outcome.action == "" and "0.05 s" in outcome.error
     with pytest.raises(LimitReached, match="0 s"):
         evaluate(parse("1 + 1", dialect()), Context(limits=Limits(seconds=-0.0), deadline=0.0))
