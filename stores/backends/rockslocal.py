@@ -250,8 +250,11 @@ class LocalDatabase:
     def compact_begin(self, numbers: bool) -> None:
         """Begin to drop the removed rows of a table for good: all of its files are written anew, about 60 MB a second.
 
-        The engine does it beside everything else that is asked; it is waited for before the database is closed.
+        The engine does it beside everything else that is asked; it is waited for before the database is closed. Raises Busy while
+        another one is under way, whose end its own asker waits for.
         """
+        if self._compaction is not None and not self._compaction.done():
+            raise _busy()
         with self._held() as writer:
             table = writer.tables.numbers if numbers else writer.tables.values
             self._compaction = self._aside.submit(self._compact, table)
@@ -354,7 +357,9 @@ def _claim(path: Path) -> int:
         if descriptor is not None:
             return descriptor
         if time.monotonic() > until:
-            raise Busy(
-                say("Another purge, edit or compaction of this database is under way."), say("Wait until it is done, then try again.")
-            )
+            raise _busy()
         time.sleep(0.02)
+
+
+def _busy() -> Busy:
+    return Busy(say("Another purge, edit or compaction of this database is under way."), say("Wait until it is done, then try again."))

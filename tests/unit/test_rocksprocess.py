@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from rocksdict import Options, Rdict, WriteBatch
@@ -20,7 +20,7 @@ from stores.backends import rocksfiles, rocksprocess
 from stores.backends.rocksdb import RocksDBBackend
 from stores.backends.rockslocal import LocalDatabase
 from stores.codecs.rows import value_row
-from stores.errors import StoreUnavailable
+from stores.errors import Busy, StoreUnavailable
 from tests.contract.rocksdb import create, put_rows, read_rows
 from tests.servers.rocksdb import ROOT
 
@@ -297,6 +297,17 @@ class Compacting:
         return getattr(self.table, name)
 
 
+def begun(store: LocalDatabase) -> Compacting:
+    """A compaction of `m` that has begun."""
+    store.hold(1)
+    writer = store._writer
+    assert writer is not None
+    values = Compacting(writer.tables.values)
+    writer.tables.values = cast(Any, values)
+    store.compact_begin(False)
+    return values
+
+
 def until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not done():
@@ -306,16 +317,14 @@ def until(done: Callable[[], bool]) -> None:
 
 def test_everything_else_is_answered_while_a_table_is_compacted(path: Path) -> None:
     with closing(LocalDatabase(path, "0.11")) as store:
-        store.hold(1)
-        writer = store._writer
-        assert writer is not None
-        values: Any = Compacting(writer.tables.values)
-        writer.tables.values = values
-        store.compact_begin(False)
+        values = begun(store)
         assert not store.compacted()
         assert store.rows([b"row"], True) == [(value_row(b"v", None), None)]
         assert store.change([(b"new", None, None, value_row(b"n", None), None)])
         assert store.count(b"", None, 10, True) == 2
+        with pytest.raises(Busy, match="compaction"):
+            store.compact_begin(True)
+        assert not store.compacted(), "the first one goes on, and its end is told to who began it"
         values.ends.set()
         until(store.compacted)
         with pytest.raises(StoreUnavailable):
@@ -328,12 +337,7 @@ def test_everything_else_is_answered_while_a_table_is_compacted(path: Path) -> N
 
 def test_closing_waits_for_a_compaction(path: Path) -> None:
     with closing(LocalDatabase(path, "0.11")) as store:
-        store.hold(1)
-        writer = store._writer
-        assert writer is not None
-        values: Any = Compacting(writer.tables.values)
-        writer.tables.values = values
-        store.compact_begin(False)
+        values = begun(store)
         closing_it = threading.Thread(target=store.let_go, args=[1])
         closing_it.start()
         closing_it.join(0.05)
