@@ -70,7 +70,7 @@ class Record:
 
     def forget_since(self, mark: Record) -> None:
         """Take back the counts of all keys but the done ones: they are met again."""
-        for name in ("same", "skipped", "kept", "failed", "left_out", "failures"):
+        for name in ("same", "skipped", "kept", "failed", "left_out", "again", "failures"):
             setattr(self, name, getattr(mark, name))
 
     def start_over(self, removes: bool) -> None:

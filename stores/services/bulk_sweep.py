@@ -59,6 +59,7 @@ class Sweep:
             self._ranges(self.walk.position_of(self.lease.run.position))
         except CursorLost:
             self.lease.log(say("The server has forgotten where the run was; it looks at all keys again."))
+            self.record.start_over(removes=True)
             self._ranges(Position())
 
     def _ranges(self, start: Position) -> None:

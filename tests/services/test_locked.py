@@ -188,3 +188,15 @@ def test_keys_that_are_met_again_are_told_once_and_after_a_break_once_more() -> 
     assert (again.hit(b"a"), again.hit(b"b")) == (False, True)
     again.save_to(run)
     assert run.params == {}
+
+
+def test_a_chunk_that_is_broken_off_uses_up_no_key_that_is_met_again() -> None:
+    record = Record(done=10)
+    record.start_over(removes=False)
+    mark = record.mark()
+    record.count_same(4)
+    record.forget_since(mark)
+    record.count_same(10)
+    assert record.same == 0, "all ten are the run's own"
+    record.count_same(3)
+    assert record.same == 3
