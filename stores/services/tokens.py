@@ -110,13 +110,17 @@ def revoke(actor: Actor, token_id: int) -> ApiToken:
     if token is None or (token.owner_id != actor.user_id and not allows(actor, Permission.ADMIN)):
         raise KeyNotFound(say("There is no such token."))
     if token.revoked_at is None:
-        with transaction.atomic():
-            token.revoked_at = timezone.now()
-            token.save(update_fields=["revoked_at"])
-            audit.record(actor, "token-revoke", before={"token": token.name})
-            for made in token.made.filter(revoked_at=None).values_list("pk", flat=True):
-                revoke(actor, made)
+        with audit.together():
+            _end(actor, token)
     return token
+
+
+def _end(actor: Actor, token: ApiToken) -> None:
+    token.revoked_at = timezone.now()
+    token.save(update_fields=["revoked_at"])
+    audit.record(actor, "token-revoke", before={"token": token.name})
+    for made in token.made.filter(revoked_at=None):
+        _end(actor, made)
 
 
 def listed(actor: Actor) -> list[ApiToken]:
