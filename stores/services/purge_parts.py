@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, cast
 
 from django.utils import timezone
@@ -79,6 +79,13 @@ class PurgeParts(PartRows):
     def known(self) -> bool:
         """Whether the run was divided before."""
         return bool(self.rows().exists())
+
+    def create(self, positions: Iterable[str]) -> None:
+        """Divide the run, also anew: all rows are met again then, so that the malformed ones of before do not count any more."""
+        super().create(positions)
+        for part in self.rows().filter(corrupt__gt=0):
+            state = packed(asdict(replace(_sums_of(part), corrupt=0)))
+            self.rows().filter(pk=part.pk).update(state=state, corrupt=0)
 
     def claim(self, most: int = 0) -> Held | None:
         """A part that nobody works on; None without one, and where so many workers are at work already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,16 +170,20 @@ def test_assistants_are_never_more_than_the_seats(large: Store, actor: Actor) ->
 
 def test_rows_that_move_meanwhile_are_divided_anew_and_counted_once(large: Store, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = [False]
+    malformed = b"a malformed row"
 
     def rewritten(self: MemoryBackend, now: int, pace: Pace, position: str, is_lock: IsLock) -> Iterator[PurgeSlice]:
         if position.startswith("c") and not moved[0]:
             moved[0] = True
             raise CursorLost("The rows lie elsewhere now.")
-        yield from purge_of(self, now, pace, position, is_lock)
+        for step in purge_of(self, now, pace, position, is_lock):
+            found = int(step.position == "a:10")
+            yield replace(step, corrupt=found, corrupt_keys=(malformed,) * found)
 
     monkeypatch.setattr(MemoryBackend, "purge", rewritten)
     run = purge.execute(purge.start(actor, large, Pace.FAST).pk)
     assert run is not None
     assert (run.state, run.removed, RunPart.objects.filter(run=run).count()) == (RunState.DONE, 4 * EACH, 8)
     assert run.scanned == 6 * EACH, "two parts were read again"
+    assert run.corrupt == 1, "though it was met twice"
     assert list(everything(large)) == [b"stays"]
