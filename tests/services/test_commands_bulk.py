@@ -111,6 +111,8 @@ def test_what_an_export_to_a_file_refuses(stores: tuple[Store, Store], tmp_path:
         assert there.read_bytes() == b"something else\n"
     code, text = ran("export", "mem", "--dry-run", "--json")
     assert (code, json.loads(text)["matched"]) == (0, 24 - 1)
+    lapsed = ran("export", "mem", "--expired", "--dry-run", "--json")[1]
+    assert json.loads(lapsed)["matched"] == len(ran("export", "mem", "--expired")[1].splitlines()) == 1
 
 
 def test_a_dry_run_names_samples_time_and_undo(stores: tuple[Store, Store], settings: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ same filter and goes on after the last whole row of the file, on stores that kee
         return DONE
 
     def _counted(self, store: Store, wanted: KeyFilter, options: dict[str, Any]) -> int:
-        found = look(store, Change(Do.COPY, wanted, 0.0), None)
+        found = look(store, Change(Do.COPY, wanted, time.time()), None)
         if options["json"]:
             self.json({"store": store.id, "dry_run": True, "matched": found.keys, "bytes": found.bytes})
             return DONE
