@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,8 @@ from rocksdict import ColumnFamily, Rdict, WriteBatch
 
 from stores.backends import rocksfiles
 from stores.backends.merging import Columns, Owns, Pair, Row, census_columns, expired_rows, merged_rows, owns_all, owns_some
+from stores.backends.packs import CHUNK, packed_walks
 from stores.backends.packs import Step as Packed
-from stores.backends.packs import packed_walks
 from stores.backends.rocksopen import FileVanished, Secondary, Tables, Writer, counter_family, families_of, translated
 from stores.codecs.sqltables import tables_of
 from stores.errors import Busy, ReadOnly, StoreError, StoreUnavailable
@@ -279,16 +279,24 @@ class _Census:
 
     def __init__(self, tables: Tables, start: bytes, owns: Owns, packed: bool) -> None:
         self._tables, self._start = tables, start
-        values, numbers = tables.items(tables.values, start), tables.keys(tables.numbers, start)
+        values = tables.items(tables.values, start)
+        numbers = chain.from_iterable(self._whole(tables.keys(tables.numbers, start)))
         expected = _estimate(tables.values) + _estimate(tables.numbers)
         self._slices: Iterator[Columns | Packed] = (
             packed_walks(values, numbers, expected, self._ended) if packed else census_columns(values, numbers, expected, self._ended, owns)
         )
         self._ahead: list[Columns | Packed | StoreError | None] = []
 
+    def _whole(self, numbers: Iterator[bytes]) -> Iterator[list[bytes]]:
+        """The keys of all numbers. Raises at once where the walk is cut short: a position beyond that hides it from whoever resumes."""
+        last = self._start
+        while some := list(islice(numbers, CHUNK)):
+            last = some[-1]
+            yield some
+        self._tables.require_end(self._tables.numbers, last)
+
     def _ended(self, last_value: bytes | None, last_number: bytes | None) -> None:
         self._tables.require_end(self._tables.values, self._start if last_value is None else last_value)
-        self._tables.require_end(self._tables.numbers, self._start if last_number is None else last_number)
 
     def read_ahead(self) -> None:
         if not self._ahead:

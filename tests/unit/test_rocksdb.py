@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from stores.backends import rocksfiles, rockslocal, rocksopen, rocksprocess
+from stores.backends import packs, rocksfiles, rockslocal, rocksopen, rocksprocess
 from stores.backends.rocksdb import RocksDBBackend
 from stores.backends.rockslocal import LocalDatabase
 from stores.codecs.rows import marker_row, value_row
@@ -135,7 +135,14 @@ def test_a_walk_that_pending_additions_cut_short_is_refused(tmp_path: Path, monk
             store.page(b"", None, 1000, True)
         with pytest.raises(StoreRefused, match="ended early"):
             store.count(b"", None, 1000, True)
-        number = store.census_begin(b"", True)
+        monkeypatch.setattr(packs, "CHUNK", 4)
+        monkeypatch.setattr(packs, "PACKED", 8)
+        start, number = b"", store.census_begin(b"", True)
+        with pytest.raises(StoreRefused, match="ended early"):
+            while step := store.census_next(number):
+                assert isinstance(step, packs.Step)
+                start = step.last or start
+        number = store.census_begin(start, True)
         with pytest.raises(StoreRefused, match="ended early"):
             while store.census_next(number):
                 pass
