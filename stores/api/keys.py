@@ -140,7 +140,7 @@ class PreconditionMissing(StoreError):
 
 @router.get("/stores/{store_id}/keys", **does("read", KeysOut, "Keys of a filter, by cursor"))
 def keys(request: ApiRequest, store_id: str, query: Query[Filters]) -> dict[str, Any]:
-    """A page may be short and still have a `next`: it ran out of its second."""
+    """A page may be short and still have a `next`: it ran out of its second, or the count knows hardly a key of the filter."""
     store = allowed_store(request, store_id, "read")
     found = list_keys(store, key_filter(query), query.cursor, query.limit)
     return {

@@ -49,7 +49,7 @@ class KeyPage:
     complete: bool
     """Nothing follows. When false and `out_of_time`, the rest has not been looked at yet."""
     out_of_time: bool
-    """The time budget ended this page before it was full."""
+    """The time budget ended this page before it was full, or the census answered it before the store was asked (`scanned` is 0 then)."""
     progress: float | None
     """The share of the store that has been looked at so far, 0 to 1; None where the store cannot tell, and at the end."""
     census: FilterCount | None
