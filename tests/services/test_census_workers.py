@@ -26,4 +26,5 @@ def test_workers_that_share_a_census_and_die(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert (found["state"], found["error"], found["swept"], found["left"]) == ("done", "", 1, 0)
     assert 0 < found["saved"] < found["keys"] == 200_000
-    assert found["same"]
+    assert found["same"], found
+    assert found["scanned"] == 200_000, found
